@@ -1,0 +1,1 @@
+"""How work runs: compiled kernels, threads over fixed blocks, memory known beforehand, progress."""

@@ -1,0 +1,1 @@
+"""Building merge trees: one type, one dispatcher, one file an engine."""

@@ -1,0 +1,1 @@
+"""The slow, obvious way. Imports nothing of shoal, so that it can be a witness."""
