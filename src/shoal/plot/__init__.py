@@ -1,0 +1,1 @@
+"""Pictures with matplotlib; every file loads it only when something is drawn."""
