@@ -10,17 +10,21 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-__all__ = ["as_pair_kernel", "kernel", "plain_python"]
+__all__ = ["as_pair_kernel", "kernel", "plain_if_cheap", "plain_python"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _plain: ContextVar[bool] = ContextVar("shoal_plain_python", default=False)
 _compile_lock = threading.RLock()
+_plain_spent = 0.0
+
+LOAD_S = 0.45  # seconds until the first compiled kernel runs, its cache on disk being warm; 3 to 5 where it is empty
 
 
 def _jit_is_off() -> bool:
@@ -37,8 +41,32 @@ def plain_python(yes: bool) -> Iterator[None]:
         _plain.reset(token)
 
 
+@contextlib.contextmanager
+def plain_if_cheap(seconds: float) -> Iterator[None]:
+    """Run the kernels called inside as plain Python as long as that costs less than loading the compiled ones.
+
+    Parameters
+    ----------
+    seconds : float
+        What the work is expected to take as plain Python.
+
+    Notes
+    -----
+    Plain runs add up: a process that clusters one small table never loads Numba, and one that clusters thousands loses
+    at most about `LOAD_S` before it does. Both ways give the same bits.
+    """
+    global _plain_spent
+    with plain_python(not Kernel.loaded and _plain_spent + seconds <= LOAD_S):
+        start = time.perf_counter()
+        yield
+        if _plain.get():
+            _plain_spent += time.perf_counter() - start
+
+
 class Kernel:
     """A function of arrays and scalars, compiled at its first call with a new combination of types."""
+
+    loaded = False  # whether this process has compiled kernels already
 
     def __init__(self, body: Callable[..., Any]) -> None:
         self.body = body
@@ -55,6 +83,7 @@ class Kernel:
         if key not in self._ready:
             self._compile(args)
             self._ready.add(key)
+            Kernel.loaded = True
         return self._dispatcher(*args)
 
     @property
