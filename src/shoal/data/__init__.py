@@ -1,0 +1,1 @@
+"""What a person brings, read exactly and checked: points, distances, similarities and graphs."""
