@@ -1,0 +1,313 @@
+"""`Clusters`: labelled items one can list, describe, draw, export and compare new items with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.data.carriers import Points
+from shoal.data.rows import rows_of
+from shoal.errors import InputError
+from shoal.judge.silhouette import Silhouette, distance_sums, silhouette_of, summarise
+
+if TYPE_CHECKING:
+    from shoal.tree import Tree
+
+__all__ = ["Assignment", "Clusters"]
+
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.float64]
+
+SHEETS = 200  # clusters with a sheet of their own in a workbook; more would be no help to anybody
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Assignment:
+    """New items and the clusters they are nearest to.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape (m,)
+    distance : ndarray, shape (m,)
+        The linkage's distance to that cluster.
+    margin : ndarray, shape (m,)
+        How much farther the next cluster is; infinite when there is no other.
+    ids : tuple of str
+    """
+
+    labels: Ints
+    distance: Floats
+    margin: Floats
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Assignment({len(self)} items to {len(np.unique(self.labels))} clusters)"
+
+    def to_frame(self, like: Any = None) -> Any:
+        """Return a table with the columns id, cluster, distance and margin, in the library of `like`."""
+        from shoal.data.tables import to_frame
+
+        return to_frame({"id": self.ids, "cluster": self.labels, "distance": self.distance, "margin": self.margin}, like)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Clusters:
+    """A cut of a tree: a label for every item, under the caller's own ids.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape (n,)
+        0 … k-1 in the order in which a dendrogram draws the clusters, -1 for noise.
+    nodes : ndarray of int, shape (k,)
+        The tree's node of every cluster.
+    tree : Tree
+        The tree that was cut.
+    how : str
+        What was asked: "k = 4", "height 16".
+    height : float or None
+        A height at which a horizontal line makes these clusters; None where no line does.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> tree = shoal.linkage([[0.0], [0.1], [5.0], [5.1]], "average", ids=["a", "b", "c", "d"])
+    >>> clusters = tree.cut(k=2)
+    >>> clusters.members()
+    {0: ['a', 'b'], 1: ['c', 'd']}
+    """
+
+    labels: Ints
+    nodes: Ints
+    tree: Tree
+    how: str
+    height: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Clusters(k={self.k}, n={len(self)}, {self.how}, sizes={self.sizes.tolist()[:20]})"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The items' names; their row numbers where none were given."""
+        return self.tree.ids
+
+    @property
+    def k(self) -> int:
+        """Number of clusters, noise not counted."""
+        return len(self.nodes)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Number of items in every cluster."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=self.k)
+
+    @cached_property
+    def _order(self) -> tuple[Ints, Ints]:
+        """Items sorted by cluster, input order within, and where each cluster begins; noise stands at the end."""
+        key = np.where(self.labels < 0, self.k, self.labels)
+        order = np.argsort(key, kind="stable")
+        return order, np.searchsorted(key[order], np.arange(self.k + 1))
+
+    def indices(self, cluster: int) -> Ints:
+        """Return the positions of a cluster's items in the data, ascending.
+
+        Raises
+        ------
+        InputError
+            When there is no such cluster.
+        """
+        if not 0 <= cluster < self.k:
+            raise InputError(f"There is no cluster {cluster!r}.", f"There are clusters 0 to {self.k - 1}.")
+        order, starts = self._order
+        return order[starts[cluster]:starts[cluster + 1]]
+
+    def members(self) -> dict[int, list[str]]:
+        """Return the ids of every cluster's items, in input order; noise, if any, under -1."""
+        ids = self.ids
+        found = {c: [ids[i] for i in self.indices(c).tolist()] for c in range(self.k)}
+        order, starts = self._order
+        if len(order) > starts[self.k]:
+            found[-1] = [ids[i] for i in order[starts[self.k]:].tolist()]
+        return found
+
+    @cached_property
+    def centers(self) -> Floats:
+        """Weighted mean of every cluster in the features as they were clustered (scaled, if they were); shape (k, d).
+
+        Raises
+        ------
+        InputError
+            When the items came as a matrix of distances or similarities, which has no coordinates.
+        """
+        data = self.tree.require_data("Centres")
+        if not isinstance(data, Points):
+            raise InputError("Centres are means of coordinates, and a matrix of distances or similarities has none.",
+                             "Use .medoids, the most central item of every cluster.")
+        weights = self.tree.weights_or_ones
+        rows = []
+        for c in range(self.k):
+            at = self.indices(c)
+            share = weights[at] / weights[at].sum()
+            rows.append(np.asarray(share @ data.X[at], np.float64).ravel())
+        return np.array(rows)
+
+    @cached_property
+    def medoids(self) -> Ints:
+        """Position of every cluster's most central item: the one with the least summed distance to its cluster.
+
+        O(Σ nₖ²) distances, in blocks; ties go to the first item.
+        """
+        data = self.tree.require_data("Medoids")
+        weights = self.tree.weights_or_ones
+        found = []
+        for c in range(self.k):
+            at = self.indices(c)
+            only = np.full(len(self), -1)
+            only[at] = 0
+            sums = distance_sums(rows_of(data), at, only, 1, weights)[:, 0]
+            found.append(int(at[np.argmin(sums)]))
+        return np.array(found, np.int64)
+
+    def silhouette(self) -> Silhouette:
+        """How much nearer items are to their own cluster than to the next: O(n²) distances, in blocks.
+
+        Returns
+        -------
+        Silhouette
+            ``.mean``, ``.by_cluster``, ``.values``.
+        """
+        data = self.tree.require_data("The silhouette")
+        weights, everyone = self.tree.weights_or_ones, np.arange(len(self))
+        if self.k < 2:
+            return summarise(np.full(len(self), np.nan), self.labels, self.k, weights)
+        sums = distance_sums(rows_of(data), everyone, self.labels, self.k, weights)
+        mass = np.bincount(self.labels[self.labels >= 0], weights[self.labels >= 0], minlength=self.k)
+        return summarise(silhouette_of(sums, self.labels, mass, weights), self.labels, self.k, weights)
+
+    def predict(self, new: Any, *, ids: Sequence[Any] | None = None) -> Assignment:
+        """Assign new items to the nearest cluster, by the linkage's own distance from an item to a cluster.
+
+        Parameters
+        ----------
+        new : array-like, shape (m, d) or (m, n)
+            New items with the features of the old ones (scaled as they were); or, where the old ones came as a matrix,
+            rows of distances or similarities to all n old items, in their order.
+        ids : sequence, optional
+            Names of the new items.
+
+        Returns
+        -------
+        Assignment
+            Labels, distances and margins. The clusters do not change.
+
+        Notes
+        -----
+        Ward's distance grows with the size of a cluster, sqrt(2n/(n+1)) times the distance to its mean, as in the tree.
+        O(m·n) distances, in blocks.
+        """
+        return self.tree.assign(self, new, ids)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the items, coloured by cluster: two features as they are, more by their first two principal components.
+
+        Parameters
+        ----------
+        **options
+            See `shoal.plot.scatter.scatter`.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from shoal.plot.scatter import scatter
+
+        data = self.tree.require_data("A scatter plot")
+        if not isinstance(data, Points):
+            raise InputError("A scatter plot needs coordinates, and a matrix of distances or similarities has none.",
+                             "Draw the tree instead: clusters.tree.plot(cut=clusters).")
+        return scatter(data.X, self.labels, ids=self.ids, columns=data.columns, **options)
+
+    def to_frame(self, like: Any = None) -> Any:
+        """Return a table with the columns id and cluster, in the library of `like` (a frame or a library's name)."""
+        from shoal.data.tables import to_frame
+
+        return to_frame({"id": self.ids, "cluster": self.labels}, like)
+
+    def to_csv(self, path: Any, *, force: bool = False) -> None:
+        """Write the columns id and cluster, sorted by cluster.
+
+        Parameters
+        ----------
+        path : path-like
+        force : bool
+            Overwrite a file that is there.
+
+        Notes
+        -----
+        Ids are written exactly as they are. A spreadsheet program may take some for formulas or dates when it opens a
+        CSV file; `to_excel` writes cells it cannot mistake.
+        """
+        from shoal.data.export import write_csv
+
+        order, _ = self._order
+        ids = self.ids
+        write_csv(path, {"id": [ids[i] for i in order.tolist()], "cluster": self.labels[order].tolist()}, force=force)
+
+    def to_excel(self, path: Any, *, force: bool = False, picture: bytes | None = None) -> None:
+        """Write a workbook: a summary, all items, and a sheet for every cluster with its members and their features.
+
+        Parameters
+        ----------
+        path : path-like
+        force : bool
+            Overwrite a file that is there.
+        picture : bytes, optional
+            A PNG for the summary sheet.
+        """
+        from shoal.data.export import write_excel
+
+        items: dict[str, Any] = {"id": self.ids, "cluster": self.labels}
+        sheets = {"summary": self._summary_columns(), "items": items}
+        for c in range(self.k if self.k <= SHEETS else 0):
+            sheets[f"cluster {c}"] = self._member_columns(self.indices(c))
+        if self.k <= SHEETS and (self.labels < 0).any():
+            sheets["noise"] = self._member_columns(np.flatnonzero(self.labels < 0))
+        write_excel(path, sheets, force=force, pictures={"summary": picture} if picture else None)
+
+    def _summary_columns(self) -> dict[str, Any]:
+        data = self.tree.data
+        columns: dict[str, Any] = {"cluster": np.arange(self.k), "items": self.sizes,
+                                   "share": self.sizes / max(1, len(self))}
+        if data is not None:
+            columns["most central item"] = [self.ids[i] for i in self.medoids.tolist()]
+            if self.k > 1:
+                columns["silhouette"] = self.silhouette().by_cluster
+        if isinstance(data, Points) and data.columns is not None and len(data.columns) <= 100:
+            means = self._raw(self.centers)
+            columns |= {f"mean {name}": means[:, j] for j, name in enumerate(data.columns)}
+        return columns
+
+    def _member_columns(self, at: Ints) -> dict[str, Any]:
+        data = self.tree.data
+        columns: dict[str, Any] = {"id": [self.ids[i] for i in at.tolist()]}
+        if isinstance(data, Points) and data.columns is not None and len(data.columns) <= 100:
+            X = data.X[at]
+            values = self._raw(np.asarray(X.toarray() if hasattr(X, "toarray") else X, np.float64))
+            columns |= {name: values[:, j] for j, name in enumerate(data.columns) if name not in columns}
+        return columns
+
+    def _raw(self, X: Floats) -> Floats:
+        """Undo the scaling, for people: a table shows the units that came in."""
+        data = self.tree.data
+        scaling = data.scaling if isinstance(data, Points) else None
+        return X if scaling is None else X * scaling.spread + scaling.center

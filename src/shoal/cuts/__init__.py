@@ -1,0 +1,1 @@
+"""Choosing a cut: which nodes of a tree are the clusters."""

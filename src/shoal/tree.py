@@ -1,0 +1,411 @@
+"""`Tree`: a hierarchy one can cut, read, draw, save and place new items in; and the verb that builds it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal import model
+from shoal.clusters import Assignment, Clusters
+from shoal.cuts import flat, suggest
+from shoal.data.carriers import Carrier, as_carrier
+from shoal.data.rows import rows_of, rows_of_new
+from shoal.errors import InputError
+from shoal.runtime.progress import Progress
+from shoal.trees import fidelity, place
+from shoal.trees import linkage as engines
+from shoal.trees.merges import (
+    Floats,
+    Ints,
+    Merges,
+    from_scipy,
+    leaf_counts,
+    leaf_order,
+    leaf_positions,
+    parents,
+    to_scipy,
+)
+
+__all__ = ["Suggestions", "Tree", "linkage", "load"]
+
+MOST_SUGGESTED = 15
+
+
+def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = "euclidean", *, weights: Any = None,
+            ids: Any = None, engine: str = "auto", memory_limit: int | str | None = None,
+            progress: Progress = None) -> Tree:
+    """Build the exact merge tree of some items.
+
+    Parameters
+    ----------
+    data : carrier, array-like or frame
+        What `shoal.points`, `shoal.distances`, `shoal.similarities` or `shoal.graph` made; anything else is read as
+        points, shape (n, d).
+    method : {"ward", "single", "complete", "average", "weighted", "centroid", "median"}
+        How the distance of two clusters follows from those of their items. Heights are scipy's: ward's is
+        sqrt(2·increase of the sum of squares).
+    metric : str or callable
+        For points: a name of scipy.spatial.distance or a function of two rows. Ward, centroid and median take Euclidean.
+    weights : sequence of float, shape (n,), optional
+        An item of weight w stands for w equal items.
+    ids : sequence, optional
+        The items' names, kept as text exactly as written.
+    engine : {"auto", "stored"}
+        "stored" keeps the matrix of all distances.
+    memory_limit : int or str, optional
+        Bytes, or text such as "8GB"; by default 80 % of what the process may use.
+    progress : callable, bool or None
+        ``progress(fraction, message)``, True for a bar on a terminal, None for silence.
+
+    Returns
+    -------
+    Tree
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, an unknown method or metric, or a method that does not go with the metric.
+    TooLargeError
+        Before anything is allocated, when the tree would not fit in memory.
+
+    Notes
+    -----
+    O(n²) time (centroid and median: as a rule) and n²/2 stored distances. The same bits for any number of threads.
+    Among equal distances the pair of the smallest items is taken. See `shoal.trees.stored` for the sources.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> tree = shoal.linkage([[0.0], [0.1], [5.0], [5.2]], "single", ids=["a", "b", "c", "d"])
+    >>> tree.merges.height.round(2).tolist()
+    [0.1, 0.2, 4.9]
+    >>> tree.cut(k=2).labels.tolist()
+    [0, 0, 1, 1]
+    """
+    carrier = as_carrier(data, metric=metric, ids=ids, weights=weights)
+    merges, used = engines.build(carrier, method, engine=engine, memory_limit=memory_limit, progress=progress)
+    return Tree(merges, carrier.ids or _row_numbers(carrier.n), engines.check_method(method), used, carrier,
+                carrier.describe())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tree:
+    """A merge tree, its items' names, and where it came from. Made by `shoal.linkage`, `load` or `Tree.from_scipy`.
+
+    Attributes
+    ----------
+    merges : Merges
+        The tree as typed columns: left, right, height, size.
+    ids : tuple of str
+        The items' names; row numbers where none were given.
+    method : str
+        The linkage method; "unknown" for a tree from elsewhere.
+    engine : str
+        The engine that built it.
+    data : carrier or None
+        What it was built from, when it is at hand.
+    source : dict
+        Where it came from, in values JSON can hold.
+    """
+
+    merges: Merges
+    ids: tuple[str, ...]
+    method: str = "unknown"
+    engine: str = "unknown"
+    data: Carrier | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Tree({self.n} items, method={self.method!r}, engine={self.engine!r})"
+
+    def __len__(self) -> int:
+        return self.n
+
+    @property
+    def n(self) -> int:
+        """Number of items."""
+        return self.merges.n
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """What was handled or assumed on the way, in sentences."""
+        found = self.data.messages if self.data is not None else tuple(self.source.get("messages", ()))
+        if self.inversions:
+            found = (*found, f"{self.inversions} merges are lower than one before them, as {self.method} linkage allows.")
+        return found
+
+    @property
+    def inversions(self) -> int:
+        """Number of merges lower than the one before them."""
+        return int((np.diff(self.merges.height) < 0).sum())
+
+    @cached_property
+    def weights_or_ones(self) -> Floats:
+        """The items' weights, 1 where none were given."""
+        weights = None if self.data is None else self.data.weights
+        return np.ones(self.n) if weights is None else weights
+
+    @cached_property
+    def _begin(self) -> Ints:
+        return leaf_positions(self.merges)
+
+    @cached_property
+    def _count(self) -> NDArray[np.int64]:
+        return leaf_counts(self.merges)
+
+    @cached_property
+    def _parent(self) -> Ints:
+        return parents(self.merges)
+
+    def order(self) -> Ints:
+        """Return the items from left to right as a dendrogram draws them; shape (n,)."""
+        return self._leaves.copy()
+
+    @cached_property
+    def _leaves(self) -> Ints:
+        return leaf_order(self.merges, self._begin)
+
+    def members(self, node: int) -> list[str]:
+        """Return the ids below a node, from left to right.
+
+        Parameters
+        ----------
+        node : int
+            Item i is node i; merge i is node n + i.
+
+        Raises
+        ------
+        InputError
+            When there is no such node.
+        """
+        if not 0 <= node < 2 * self.n - 1:
+            raise InputError(f"There is no node {node!r}.", f"Nodes go from 0 to {2 * self.n - 2}.")
+        begin = int(self._begin[node])
+        return [self.ids[i] for i in self._leaves[begin:begin + int(self._count[node])].tolist()]
+
+    def cut(self, k: int | None = None, height: float | None = None) -> Clusters:
+        """Cut the tree into clusters.
+
+        Parameters
+        ----------
+        k : int, optional
+            Exactly so many clusters, also under ties and inversions: the last k - 1 merges are undone.
+        height : float, optional
+            The largest subtrees all of whose merges are at or below this height.
+
+        Returns
+        -------
+        Clusters
+            Numbered from left to right. With neither argument, the cut that `suggest_cuts` puts first.
+
+        Raises
+        ------
+        InputError
+            When both are given, or k is not in 1 … n.
+
+        Examples
+        --------
+        >>> import shoal
+        >>> tree = shoal.linkage([[0.0], [0.0], [0.0], [9.0]], "complete")
+        >>> tree.cut(k=3).k, tree.cut(height=0).k
+        (3, 2)
+        """
+        if k is not None and height is not None:
+            raise InputError(f"Both k={k!r} and height={height!r} were given.", "Give one of them.")
+        if k is not None:
+            return self._clusters(flat.cut_k(self.merges, k, self._parent), f"k = {k}")
+        if height is not None:
+            return self._clusters(flat.cut_height(self.merges, height, self._parent), f"height {float(height):g}", height)
+        best = self.suggest_cuts().best
+        return self.cut(k=1) if best is None else best
+
+    def cuts(self, k: Sequence[int] | None = None, height: Sequence[float] | None = None) -> list[Clusters]:
+        """Cut the tree several times: at every k, or at every height."""
+        if (k is None) == (height is None):
+            raise InputError("Several cuts take a list of k or a list of heights.", "Give one of the two.")
+        if k is not None:
+            return [self.cut(k=one) for one in k]
+        return [self.cut(height=one) for one in height or ()]
+
+    def _clusters(self, nodes: Ints, how: str, height: float | None = None) -> Clusters:
+        labels, ranked = flat.labels_of(nodes, self._begin, self._count, self._leaves)
+        if height is None and (span := flat.height_range(self.merges, ranked, self._parent)) is not None:
+            low, high = span
+            height = (low + high) / 2 if np.isfinite(high) else 1.05 * low
+        return Clusters(labels, ranked, self, how, height)
+
+    def suggest_cuts(self, most: int = MOST_SUGGESTED) -> Suggestions:
+        """Score the cuts into 2, 3, … clusters by the heights of the tree and by the silhouette, and choose one.
+
+        Parameters
+        ----------
+        most : int
+            The largest number of clusters considered.
+
+        Returns
+        -------
+        Suggestions
+            ``.rows`` with k, heights, gap and silhouette; ``.best``, a `Clusters` or None for "one cluster only";
+            ``.reason`` in a sentence; ``.evidence``: good, fair, weak or none.
+
+        Notes
+        -----
+        One pass over the distances of at most 2,000 items, whatever `most` is.
+        """
+        data = self.require_data("Suggesting a cut")
+        rows = suggest.score_cuts(self.merges, self._begin, self._leaves, rows_of(data), self.weights_or_ones, most)
+        k, evidence, reason = suggest.verdict(rows)
+        return Suggestions(tuple(rows), None if k is None else self.cut(k=k), evidence, reason)
+
+    def cophenetic_correlation(self) -> float:
+        """Correlation between the heights at which items meet in the tree and their distances, over all pairs.
+
+        Exact, in blocks, without a matrix; O(n²) time. Near 1 the tree tells the distances well.
+        """
+        data = self.require_data("The cophenetic correlation")
+        return fidelity.cophenetic_correlation(self.merges, self._begin, self._leaves, rows_of(data))
+
+    def require_data(self, what: str) -> Carrier:
+        """Return the data the tree was built from, or say that it is needed."""
+        if self.data is None:
+            raise InputError(f"{what} needs the data the tree was built from, and this tree has none with it.",
+                             "Build it with shoal.linkage, attach it with tree.with_data(data), or save with data=True.")
+        return self.data
+
+    def with_data(self, data: Any, metric: str | Callable[..., Any] = "euclidean") -> Tree:
+        """Return the same tree with the data it was built from."""
+        carrier = as_carrier(data, metric=metric)
+        if carrier.n != self.n:
+            raise InputError(f"The tree has {self.n:,} items and the data {carrier.n:,}.", "Give the same items, in order.")
+        return dataclasses.replace(self, data=carrier)
+
+    def assign(self, clusters: Clusters, new: Any, ids: Sequence[Any] | None = None) -> Assignment:
+        """Assign new items to the clusters of a cut of this tree; see `Clusters.predict`."""
+        if self.method == "unknown":
+            raise InputError("The tree came from elsewhere, and its linkage method is not known.",
+                             "Give it: Tree.from_scipy(Z, method='average').")
+        names, blocks = rows_of_new(self.require_data("Placing new items"), new, ids)
+        shapes = place.cluster_shapes(self.merges, clusters.nodes, clusters.labels, self.method, self.weights_or_ones)
+        found = np.concatenate([place.distances_to_clusters(block, shapes, self.method) for block in blocks])
+        labels = found.argmin(axis=1)
+        nearest = found[np.arange(len(found)), labels]
+        found[np.arange(len(found)), labels] = np.inf
+        return Assignment(labels, nearest, found.min(axis=1) - nearest, names)
+
+    def plot(self, *, cut: Clusters | float | None = None, k: int | None = None, **options: Any) -> Any:
+        """Draw the dendrogram.
+
+        Parameters
+        ----------
+        cut : Clusters or float, optional
+            A cut of this tree, or a height: its clusters are coloured and its line is drawn.
+        k : int, optional
+            Colour the cut into k clusters.
+        **options
+            See `shoal.plot.dendrogram.dendrogram`: last, level, annotate_above, labels, orientation, hang, ax …
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from shoal.plot.dendrogram import dendrogram
+
+        if k is not None:
+            cut = self.cut(k=k)
+        elif cut is not None and not isinstance(cut, Clusters):
+            cut = self.cut(height=cut)
+        if cut is not None:
+            options = {"nodes": cut.nodes, "cut": cut.height, **options}
+        return dendrogram(self.merges, ids=self.ids, **options)
+
+    def to_scipy(self) -> NDArray[np.float64]:
+        """Return scipy's linkage matrix Z, shape (n - 1, 4)."""
+        return to_scipy(self.merges)
+
+    @classmethod
+    def from_scipy(cls, Z: Any, ids: Any = None, method: str = "unknown") -> Tree:
+        """Read scipy's linkage matrix.
+
+        Parameters
+        ----------
+        Z : array-like, shape (n - 1, 4)
+        ids : sequence, optional
+            Names of the items.
+        method : str, optional
+            The linkage method it was built with, needed to place new items.
+        """
+        from shoal.data.checks import read_ids
+
+        merges = from_scipy(Z)
+        known = method if method == "unknown" else engines.check_method(method)
+        return cls(merges, read_ids(ids, merges.n) or _row_numbers(merges.n), known, "scipy")
+
+    def save(self, path: Any, *, force: bool = False, data: bool = True) -> None:
+        """Write the tree as one file that holds numbers and text only: nothing in it is ever executed.
+
+        Parameters
+        ----------
+        path : path-like
+        force : bool
+            Overwrite a file that is there.
+        data : bool
+            Keep points with it, so that new items can be placed. A given matrix is not kept.
+        """
+        source = {**self.source, "messages": list(self.messages)}
+        model.write_tree(model.Parts(self.merges, self.ids, self.method, self.engine, self.data, source), path,
+                         force=force, data=data)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Suggestions:
+    """The cuts considered, and the one put first.
+
+    Attributes
+    ----------
+    rows : tuple of CutRow
+        k, low, high, gap, silhouette.
+    best : Clusters or None
+        None: one cluster only.
+    evidence : str
+        "good", "fair", "weak" or "none".
+    reason : str
+        Why, in a sentence or two.
+    """
+
+    rows: tuple[suggest.CutRow, ...]
+    best: Clusters | None
+    evidence: str
+    reason: str
+
+    def __repr__(self) -> str:
+        lines = ["  k   heights            gap  silhouette"]
+        lines += [f"{'>' if self.best is not None and r.k == self.best.k else ' '}{r.k:>2}   "
+                  f"{r.low:<8.4g} {r.high:<8.4g} {r.gap:5.1%}  {r.silhouette:10.3f}" for r in self.rows]
+        return "\n".join([*lines, self.reason])
+
+    def to_frame(self, like: Any = None) -> Any:
+        """Return the rows as a table in the library of `like`."""
+        from shoal.data.tables import to_frame
+
+        return to_frame({name: [getattr(r, name) for r in self.rows] for name in suggest.CutRow._fields}, like)
+
+
+def load(path: Any) -> Tree:
+    """Read a tree that `Tree.save` wrote.
+
+    Raises
+    ------
+    FormatError
+        When the file is not one, is damaged, or is of a newer version.
+    """
+    return Tree(*model.read_tree(path))
+
+
+def _row_numbers(n: int) -> tuple[str, ...]:
+    return tuple(map(str, range(n)))
