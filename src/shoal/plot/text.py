@@ -10,7 +10,6 @@ from typing import Any
 __all__ = ["Lettering", "ems", "one_line"]
 
 LONGEST = 40  # characters; longer names keep their two ends
-_UNSEEN = ("Cc", "Cf", "Cs")  # control and format characters, which could steer a terminal, and broken halves
 MISSING = "□"  # what is drawn for a character that no font has
 # Fonts with wide coverage, as systems ship them; those installed are asked, in this order, for what the default lacks.
 _FALLBACKS = (
@@ -25,7 +24,7 @@ _FALLBACKS = (
 def one_line(value: Any) -> str:
     """Return a value as text without line breaks or invisible characters, shortened in the middle where long."""
     spaced = " ".join(str(value).split())
-    text = "".join(c for c in spaced if unicodedata.category(c) not in _UNSEEN and c != "\N{VARIATION SELECTOR-16}")
+    text = "".join(c for c in spaced if unicodedata.category(c) != "Cf" and c != "\N{VARIATION SELECTOR-16}")
     if len(text) <= LONGEST:
         return text
     head = LONGEST * 3 // 5

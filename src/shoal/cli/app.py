@@ -1,0 +1,101 @@
+"""The group of commands, and what becomes of errors: a sentence on standard error and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shlex
+import warnings
+from typing import Any, NoReturn
+
+import click
+
+from shoal.cli.cluster import cluster
+from shoal.cli.plan import plan
+from shoal.errors import ShoalError, ShoalWarning, TooLargeError
+
+__all__ = ["as_options", "shoal"]
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class _Group(click.Group):
+    """A group whose commands end with Shoal's exit codes and without a traceback for what can be expected."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            ctx.color = False
+        with warnings.catch_warnings():
+            _show_warnings_plainly()
+            try:
+                return super().invoke(ctx)
+            except ShoalError as error:
+                _end(ctx, f"Error: {as_options(str(error))}", error.exit_code)
+            except KeyboardInterrupt:
+                _end(ctx, "Interrupted.", INTERRUPTED)
+            except MemoryError:
+                _end(ctx, "Error: The memory ran out.", TooLargeError.exit_code)
+            except OSError as error:
+                if error.errno == errno.EPIPE:  # nobody reads on: click ends quietly
+                    raise
+                _end(ctx, f"Error: {error}", ShoalError.exit_code)
+
+
+def _end(ctx: click.Context, text: str, code: int) -> NoReturn:
+    click.echo(text, err=True)
+    ctx.exit(code)
+
+
+def _show_warnings_plainly() -> None:
+    """Shoal's own warnings are sentences for people; where in the code they arose says nothing to them."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, ShoalWarning):
+            click.echo(f"Note: {message}", err=True)
+        else:
+            usual(message, category, *where, **more)
+
+    warnings.showwarning = show
+
+
+_KINDS = r"shoal\.(points|distances|similarities|graph)"
+_TO_OPTIONS = (
+    (r"; in Python .*", "."),
+    (r"\b\w+=[^()]*? \((--[^()]*?) on the command line\)", r"\1"),
+    (_KINDS + r"\([^()]*missing='(\w+)'\)", r"--kind \1 --missing \2"),
+    (_KINDS + r"(?:\([^()]*\))?", r"--kind \1"),
+    ("memory_limit", "--memory-limit"),
+)
+_OPTION = re.compile(r"\b(kind|drop|method|metric|scale|rule|symmetrize|missing|sheet)=('[^']*'|\"[^\"]*\")")
+
+
+def as_options(text: str) -> str:
+    """Return a sentence of the library with its Python arguments written as options of the command line.
+
+    Examples
+    --------
+    >>> as_options("Use method='average', or shoal.distances(X).")
+    'Use --method average, or --kind distances.'
+    """
+    for pattern, option in _TO_OPTIONS:
+        text = re.sub(pattern, option, text)
+    return _OPTION.sub(lambda found: f"--{found[1]} {shlex.quote(found[2][1:-1])}", text)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog="""\b
+Examples:
+  shoal cluster songs.csv --id title
+  shoal cluster distances.csv --kind distances -k 5
+  shoal plan --items 65536 --features 10
+
+Every command says more with --help.
+""")
+@click.version_option(package_name="shoal", message="%(prog)s %(version)s")
+def shoal() -> None:
+    """Cluster what a file holds: rows of numbers, distances, similarities or a graph."""
+
+
+shoal.add_command(cluster)
+shoal.add_command(plan)
