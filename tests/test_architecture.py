@@ -23,6 +23,7 @@ ROOMS = ("errors", "runtime", "store", "data", "trees", "centers", "judge", "cut
 ALLOWED = {
     "numpy": ("",), "scipy": ("",),
     "numba": ("runtime/kernel.py",),
+    "llvmlite": ("runtime/kernel.py",),
     "threadpoolctl": ("runtime/",),
     "tqdm": ("runtime/progress.py",),
     "rich": ("runtime/progress.py", "cli/"),

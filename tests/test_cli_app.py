@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 import shoal
 from shoal.cli import app
 from shoal.cli.progress import Line
+from shoal.cli.wording import as_options
 from shoal.data.checks import SQUARE_WAYS
 from shoal.errors import ShoalWarning
 
@@ -67,11 +68,11 @@ def test_help_imports_nothing_heavy(arguments: list[str], child_env: dict[str, s
     ("Nothing = to (do) here.", "Nothing = to (do) here."),
 ])
 def test_python_words_become_options(text: str, expected: str) -> None:
-    assert app.as_options(text) == expected
+    assert as_options(text) == expected
 
 
 def test_the_librarys_own_hints_become_options() -> None:
-    assert "shoal." not in app.as_options(SQUARE_WAYS)
+    assert "shoal." not in as_options(SQUARE_WAYS)
 
 
 @pytest.mark.parametrize(("error", "code", "says"), [

@@ -89,7 +89,7 @@ def test_summary_says_what_was_done(example_data: Path) -> None:
     assert "Column 'state' was taken as the ids" in text
     assert "ward linkage (by default" in text
     assert "Cophenetic correlation 0.698" in text
-    assert "2 clusters at height 10.46, suggested with fair evidence" in text
+    assert "2 clusters at height 10.46, suggested with weak evidence" in text
     assert "-k N or --height H" in text
     assert "0 19 38% New Mexico Alabama, Alaska" in text
     assert max(map(len, done.stdout.splitlines())) <= 100

@@ -438,3 +438,12 @@ def test_reading_is_exact_and_changes_nothing(data):
         np.testing.assert_array_equal(points(form, square=True).X, before)
     np.testing.assert_array_equal(points(sparse.coo_array(data), square=True).X.toarray(), before)
     np.testing.assert_array_equal(data, before)
+
+
+def test_uneven_columns_are_reported_when_nothing_scales_them() -> None:
+    frame = pd.DataFrame({"big": [0.0, 1000.0, 500.0], "small": [0.1, 0.2, 0.3], "fixed": [7.0, 7.0, 7.0]})
+    said = "Column 'big' varies 5,000 times as much as 'small'"
+    assert any(said in message for message in points(frame).messages)
+    assert not any("varies" in message for message in points(frame, scale="standard").messages)
+    assert not any("varies" in message for message in points(frame, "cosine").messages)
+    assert not any("varies" in message for message in points(frame[["small", "fixed"]]).messages)

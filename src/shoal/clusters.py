@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shoal.data.carriers import Points
 from shoal.data.rows import rows_of
-from shoal.errors import InputError
+from shoal.errors import InputError, is_whole
 from shoal.judge.silhouette import Silhouette, distance_sums, silhouette_of, summarise
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Clusters:
         InputError
             When there is no such cluster.
         """
-        if not 0 <= cluster < self.k:
+        if not is_whole(cluster) or not 0 <= cluster < self.k:
             raise InputError(f"There is no cluster {cluster!r}.", f"There are clusters 0 to {self.k - 1}.")
         order, starts = self._order
         return order[starts[cluster]:starts[cluster + 1]]

@@ -12,6 +12,11 @@ __all__ = [
 ]
 
 
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number of Python or numpy, and not True or False."""
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
 class ShoalError(ValueError):
     """Base of every error Shoal raises on purpose.
 

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shoal.data.carriers import Carrier, Points
-from shoal.data.metrics import Metric
-from shoal.data.scaling import Scaling
+from shoal.data.checks import read_ids, read_weights, require_finite
+from shoal.data.metrics import resolve_metric
+from shoal.data.scaling import SCALINGS, Scaling
 from shoal.errors import FormatError
 from shoal.store import pack_strings, read_model, unpack_strings, write_model
-from shoal.trees.merges import Merges, from_nodes
+from shoal.trees.linkage import METHODS
+from shoal.trees.merges import Floats, Merges, from_nodes
 
 __all__ = ["Parts", "read_tree", "write_tree"]
 
@@ -27,6 +29,7 @@ class Parts(NamedTuple):
     engine: str
     data: Carrier | None
     source: dict[str, Any]
+    weights: Floats | None
 
 
 def write_tree(tree: Parts, path: Any, *, force: bool = False, data: bool = True) -> None:
@@ -36,8 +39,8 @@ def write_tree(tree: Parts, path: Any, *, force: bool = False, data: bool = True
     arrays: dict[str, Any] = {"left": m.left, "right": m.right, "height": m.height, "ids": names, "ids_offsets": offsets}
     header: dict[str, Any] = {"kind": KIND, "method": tree.method, "engine": tree.engine,
                               "source": tree.source, "points": None}
-    if tree.data is not None and tree.data.weights is not None:
-        arrays["weights"] = tree.data.weights
+    if tree.weights is not None:
+        arrays["weights"] = tree.weights
     carrier = tree.data
     if data and isinstance(carrier, Points) and carrier.metric.function is None:
         header["points"], more = _points_out(carrier)
@@ -69,24 +72,41 @@ def read_tree(path: Any) -> Parts:
     if header.get("kind") != KIND:
         raise FormatError(f"{path} is a Shoal file, but it holds {header.get('kind')!r}, not a tree.")
     try:
-        merges = from_nodes(arrays["left"], arrays["right"], arrays["height"])
-        same = np.array_equal(merges.left, arrays["left"]) and np.array_equal(merges.right, arrays["right"])
-        ids = tuple(unpack_strings(arrays["ids"], arrays["ids_offsets"]))
-        carrier = None if header["points"] is None else _points_in(header["points"], arrays, ids)
-        tree = Parts(merges, ids, str(header["method"]), str(header["engine"]), carrier, dict(header["source"]))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        merges = _merges_in(arrays)
+        ids = read_ids(unpack_strings(arrays["ids"], arrays["ids_offsets"]), merges.n)
+        source = dict(header["source"])
+        source["messages"] = [str(message) for message in source["messages"]]
+        method = header["method"]
+        if method not in (*METHODS, "unknown"):
+            raise FormatError(f"there is no linkage method {method!r}")
+        weights = read_weights(arrays.get("weights"), merges.n)
+        carrier = None if header["points"] is None else _points_in(header["points"], arrays, ids, weights,
+                                                                             source["messages"])
+        if carrier is not None and carrier.n != merges.n:
+            raise FormatError(f"there are {carrier.n} points for {merges.n} items")
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"{path} does not hold a whole tree: {error}.", "Save the model again.") from error
-    if not same or len(ids) != merges.n or (carrier is not None and carrier.n != merges.n):
-        raise FormatError(f"The parts of {path} do not belong together.", "Save the model again.")
-    return tree
+    assert ids is not None
+    return Parts(merges, ids, method, str(header["engine"]), carrier, source, weights)
 
 
-def _points_in(header: dict[str, Any], arrays: dict[str, Any], ids: tuple[str, ...]) -> Points:
+def _merges_in(arrays: dict[str, Any]) -> Merges:
+    left, right, height = arrays["left"], arrays["right"], arrays["height"]
+    n = len(left) + 1
+    whole = left.shape == right.shape == height.shape == (n - 1,) and left.dtype.kind == right.dtype.kind == "i"
+    if not whole or not np.isfinite(height).all():
+        raise FormatError("its merges are not columns of equal length")
+    if not np.array_equal(np.sort(np.concatenate([left, right])), np.arange(2 * n - 2)):
+        raise FormatError("its merges do not use every node once")
+    merges = from_nodes(left, right, height)
+    if not np.array_equal(merges.left, left) or not np.array_equal(merges.right, right):
+        raise FormatError("its merges are not in the order of a tree")
+    return merges
+
+
+def _points_in(header: dict[str, Any], arrays: dict[str, Any], ids: tuple[str, ...] | None, weights: Floats | None,
+               messages: list[str]) -> Points:
     params: dict[str, Any] = {name[len("metric_"):]: value for name, value in arrays.items() if name.startswith("metric_")}
-    scaling = None
-    if header["scale"] is not None:
-        spread = arrays["scale_spread"]
-        scaling = Scaling(str(header["scale"]), arrays["scale_center"], spread)
     if "X" in arrays:
         X = arrays["X"]
     else:
@@ -95,6 +115,23 @@ def _points_in(header: dict[str, Any], arrays: dict[str, Any], ids: tuple[str, .
         parts = (arrays["X_data"], arrays["X_indices"], arrays["X_indptr"])
         X = sparse.csr_array(parts, shape=tuple(header["shape"]))
         X.check_format(full_check=True)
-    columns = header["columns"]
-    return Points(X=X, metric=Metric(str(header["metric"]), params | dict(header["params"])), ids=ids,
-                  weights=arrays.get("weights"), columns=None if columns is None else tuple(columns), scaling=scaling)
+    values = X if isinstance(X, np.ndarray) else X.data[:, None]
+    if X.ndim != 2 or X.dtype not in (np.float32, np.float64):
+        raise FormatError(f"its points are an array of {X.ndim} dimensions of {X.dtype}")
+    require_finite(values)
+    columns = None if header["columns"] is None else tuple(map(str, header["columns"]))
+    if columns is not None and len(columns) != X.shape[1]:
+        raise FormatError(f"there are {len(columns)} names for {X.shape[1]} columns")
+    return Points(X=X, metric=resolve_metric(str(header["metric"]), X, params | dict(header["params"])), ids=ids,
+                  weights=weights, columns=columns,
+                  scaling=_scaling_in(header["scale"], arrays, X.shape[1]), messages=tuple(messages))
+
+
+def _scaling_in(name: str | None, arrays: dict[str, Any], d: int) -> Scaling | None:
+    if name is None:
+        return None
+    center, spread = arrays["scale_center"], arrays["scale_spread"]
+    if name not in SCALINGS or center.shape != (d,) or spread.shape != (d,) or not (
+            np.isfinite(center).all() and np.isfinite(spread).all() and (spread > 0).all()):
+        raise FormatError(f"its scaling {name!r} does not belong to {d} columns")
+    return Scaling(name, center, spread)

@@ -16,7 +16,7 @@ from shoal.clusters import Assignment, Clusters
 from shoal.cuts import flat, suggest
 from shoal.data.carriers import Carrier, as_carrier
 from shoal.data.rows import rows_of, rows_of_new
-from shoal.errors import InputError
+from shoal.errors import InputError, is_whole
 from shoal.runtime.progress import Progress
 from shoal.trees import fidelity, place
 from shoal.trees import linkage as engines
@@ -77,7 +77,8 @@ def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = 
     Notes
     -----
     O(n²) time (centroid and median: as a rule) and n²/2 stored distances. The same bits for any number of threads.
-    Among equal distances the pair of the smallest items is taken. See `shoal.trees.stored` for the sources.
+    Among equal distances every merge is of a closest pair, chosen by the order of the items and always the same.
+    See `shoal.trees.stored` for the sources.
 
     Examples
     --------
@@ -91,7 +92,7 @@ def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = 
     carrier = as_carrier(data, metric=metric, ids=ids, weights=weights)
     merges, used = engines.build(carrier, method, engine=engine, memory_limit=memory_limit, progress=progress)
     return Tree(merges, carrier.ids or _row_numbers(carrier.n), engines.check_method(method), used, carrier,
-                carrier.describe())
+                carrier.describe(), carrier.weights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,6 +113,8 @@ class Tree:
         What it was built from, when it is at hand.
     source : dict
         Where it came from, in values JSON can hold.
+    weights : ndarray or None
+        How many items each stands for; None: one.
     """
 
     merges: Merges
@@ -120,6 +123,7 @@ class Tree:
     engine: str = "unknown"
     data: Carrier | None = None
     source: dict[str, Any] = field(default_factory=dict)
+    weights: Floats | None = None
 
     def __repr__(self) -> str:
         return f"Tree({self.n} items, method={self.method!r}, engine={self.engine!r})"
@@ -135,10 +139,15 @@ class Tree:
     @property
     def messages(self) -> tuple[str, ...]:
         """What was handled or assumed on the way, in sentences."""
-        found = self.data.messages if self.data is not None else tuple(self.source.get("messages", ()))
-        if self.inversions:
-            found = (*found, f"{self.inversions} merges are lower than one before them, as {self.method} linkage allows.")
-        return found
+        if not self.inversions:
+            return self._of_data
+        said = f"{self.inversions} merges are lower than one before them, as {self.method} linkage allows."
+        return (*self._of_data, said)
+
+    @property
+    def _of_data(self) -> tuple[str, ...]:
+        """What was said of the data; kept in files, where inversions speak for themselves."""
+        return self.data.messages if self.data is not None else tuple(self.source.get("messages", ()))
 
     @property
     def inversions(self) -> int:
@@ -148,8 +157,7 @@ class Tree:
     @cached_property
     def weights_or_ones(self) -> Floats:
         """The items' weights, 1 where none were given."""
-        weights = None if self.data is None else self.data.weights
-        return np.ones(self.n) if weights is None else weights
+        return np.ones(self.n) if self.weights is None else self.weights
 
     @cached_property
     def _begin(self) -> Ints:
@@ -184,7 +192,7 @@ class Tree:
         InputError
             When there is no such node.
         """
-        if not 0 <= node < 2 * self.n - 1:
+        if not is_whole(node) or not 0 <= node < 2 * self.n - 1:
             raise InputError(f"There is no node {node!r}.", f"Nodes go from 0 to {2 * self.n - 2}.")
         begin = int(self._begin[node])
         return [self.ids[i] for i in self._leaves[begin:begin + int(self._count[node])].tolist()]
@@ -229,6 +237,9 @@ class Tree:
         """Cut the tree several times: at every k, or at every height."""
         if (k is None) == (height is None):
             raise InputError("Several cuts take a list of k or a list of heights.", "Give one of the two.")
+        if not np.iterable(k if k is not None else height):
+            raise InputError(f"Several cuts take a list; {k if k is not None else height!r} was given.",
+                             "For one cut use tree.cut.")
         if k is not None:
             return [self.cut(k=one) for one in k]
         return [self.cut(height=one) for one in height or ()]
@@ -237,7 +248,8 @@ class Tree:
         labels, ranked = flat.labels_of(nodes, self._begin, self._count, self._leaves)
         if height is None and (span := flat.height_range(self.merges, ranked, self._parent)) is not None:
             low, high = span
-            height = (low + high) / 2 if np.isfinite(high) else 1.05 * low
+            middle = low + (high - low) / 2 if np.isfinite(high) else 1.05 * low
+            height = middle if middle < high else low  # between neighbouring numbers, a middle may round up
         return Clusters(labels, ranked, self, how, height)
 
     def suggest_cuts(self, most: int = MOST_SUGGESTED) -> Suggestions:
@@ -258,6 +270,8 @@ class Tree:
         -----
         One pass over the distances of at most 2,000 items, whatever `most` is.
         """
+        if not is_whole(most) or most < 1:
+            raise InputError(f"most={most!r} was given.", "Give the largest number of clusters to consider, at least 1.")
         data = self.require_data("Suggesting a cut")
         rows = suggest.score_cuts(self.merges, self._begin, self._leaves, rows_of(data), self.weights_or_ones, most)
         k, evidence, reason = suggest.verdict(rows)
@@ -279,10 +293,25 @@ class Tree:
         return self.data
 
     def with_data(self, data: Any, metric: str | Callable[..., Any] = "euclidean") -> Tree:
-        """Return the same tree with the data it was built from."""
+        """Return the same tree with the data it was built from.
+
+        Raises
+        ------
+        InputError
+            When the number of items, their ids or the metric are not those of the tree.
+        """
         carrier = as_carrier(data, metric=metric)
         if carrier.n != self.n:
             raise InputError(f"The tree has {self.n:,} items and the data {carrier.n:,}.", "Give the same items, in order.")
+        if carrier.ids is not None and carrier.ids != self.ids:
+            at = next(i for i, (new, old) in enumerate(zip(carrier.ids, self.ids, strict=True)) if new != old)
+            raise InputError(f"Item {at} is {self.ids[at]!r} in the tree and {carrier.ids[at]!r} in the data.",
+                             "Give the same items, in order.")
+        engines.check_metric(carrier, self.method)
+        known, given = self.source.get("metric"), carrier.describe().get("metric")
+        if known is not None and given != known:
+            raise InputError(f"The tree was built with the metric {known!r}, and the data has {given or 'distances'!r}.",
+                             f"Give points with metric={known!r}.")
         return dataclasses.replace(self, data=carrier)
 
     def assign(self, clusters: Clusters, new: Any, ids: Sequence[Any] | None = None) -> Assignment:
@@ -357,9 +386,9 @@ class Tree:
         data : bool
             Keep points with it, so that new items can be placed. A given matrix is not kept.
         """
-        source = {**self.source, "messages": list(self.messages)}
-        model.write_tree(model.Parts(self.merges, self.ids, self.method, self.engine, self.data, source), path,
-                         force=force, data=data)
+        source = {**self.source, "messages": list(self._of_data)}
+        model.write_tree(model.Parts(self.merges, self.ids, self.method, self.engine, self.data, source, self.weights),
+                         path, force=force, data=data)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

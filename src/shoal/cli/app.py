@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import shlex
 import warnings
 from typing import Any, NoReturn
 
@@ -13,9 +11,10 @@ import click
 
 from shoal.cli.cluster import cluster
 from shoal.cli.plan import plan
+from shoal.cli.wording import as_options
 from shoal.errors import ShoalError, ShoalWarning, TooLargeError
 
-__all__ = ["as_options", "shoal"]
+__all__ = ["shoal"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -58,30 +57,6 @@ def _show_warnings_plainly() -> None:
             usual(message, category, *where, **more)
 
     warnings.showwarning = show
-
-
-_KINDS = r"shoal\.(points|distances|similarities|graph)"
-_TO_OPTIONS = (
-    (r"; in Python .*", "."),
-    (r"\b\w+=[^()]*? \((--[^()]*?) on the command line\)", r"\1"),
-    (_KINDS + r"\([^()]*missing='(\w+)'\)", r"--kind \1 --missing \2"),
-    (_KINDS + r"(?:\([^()]*\))?", r"--kind \1"),
-    ("memory_limit", "--memory-limit"),
-)
-_OPTION = re.compile(r"\b(kind|drop|method|metric|scale|rule|symmetrize|missing|sheet)=('[^']*'|\"[^\"]*\")")
-
-
-def as_options(text: str) -> str:
-    """Return a sentence of the library with its Python arguments written as options of the command line.
-
-    Examples
-    --------
-    >>> as_options("Use method='average', or shoal.distances(X).")
-    'Use --method average, or --kind distances.'
-    """
-    for pattern, option in _TO_OPTIONS:
-        text = re.sub(pattern, option, text)
-    return _OPTION.sub(lambda found: f"--{found[1]} {shlex.quote(found[2][1:-1])}", text)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog="""\b

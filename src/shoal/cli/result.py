@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from shoal.cli.wording import as_options
 from shoal.clusters import Clusters
 from shoal.plot.palette import color
 from shoal.plot.text import MISSING, one_line
@@ -87,7 +88,7 @@ def summary(result: Result) -> list[str]:
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
     tree = result.clusters.tree
     lines = [click.style(_input(result), bold=True)]
-    lines += [line for message in tree.messages for line in _wrapped(f"- {message}", width, "  ")]
+    lines += [line for message in tree.messages for line in _wrapped(f"- {as_options(message)}", width, "  ")]
     lines += ["", *_wrapped(_built(result), width)]
     lines += [*_wrapped(_chosen(result), width), "", *_table(result.clusters, width), ""]
     folders = {path.parent for path in result.files.values()}

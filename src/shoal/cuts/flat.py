@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.errors import InputError
+from shoal.errors import InputError, is_whole
 from shoal.trees.merges import Floats, Ints, Merges, parents
 
 __all__ = ["cut_height", "cut_k", "height_range", "is_monotone", "labels_of", "tops"]
@@ -30,7 +30,7 @@ def cut_k(merges: Merges, k: int, parent: Ints | None = None) -> Ints:
         When k is not between 1 and n.
     """
     n = merges.n
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n:
+    if not is_whole(k) or not 1 <= k <= n:
         raise InputError(f"{k!r} clusters were asked for, of {n:,} items.", f"Ask for a whole number from 1 to {n:,}.")
     made = 2 * n - int(k)  # nodes that exist before the last k - 1 merges
     up = parents(merges) if parent is None else parent
@@ -61,13 +61,15 @@ def cut_height(merges: Merges, height: float, parent: Ints | None = None) -> Int
     InputError
         When height is not a number.
     """
-    h = float(height)
+    try:
+        h = float(height)
+    except (TypeError, ValueError):
+        h = np.nan
     if np.isnan(h):
-        raise InputError("The height to cut at is NaN.", "Give a number.")
+        raise InputError(f"The height to cut at is {height!r}.", "Give a number.")
     top = tops(merges)
     up = parents(merges) if parent is None else parent
-    above = np.concatenate([top, [np.inf]])[up]  # parent -1, the root's, reads the last entry
-    return np.flatnonzero((top <= h) & (above > h))
+    return np.flatnonzero((top <= h) & ((top[up] > h) | (up < 0)))  # up to an infinite height, the root is whole
 
 
 def labels_of(nodes: Ints, begin: Ints, count: NDArray[np.int64], order: Ints) -> tuple[Ints, Ints]:

@@ -13,7 +13,7 @@ from shoal.trees.merges import Ints, Merges, leaf_counts, parents
 __all__ = ["SAMPLE", "CutRow", "score_cuts", "verdict"]
 
 SAMPLE = 2000  # items whose silhouette is averaged: its standard error is then below 0.01
-STRONG, WEAK = 0.5, 0.25  # Kaufman & Rousseeuw 1990, table 4: above the first reasonable, below the second no structure
+STRONG = 0.5  # Kaufman & Rousseeuw 1990, table 4: above it a reasonable structure, below a weak one that may be artificial
 NEAR = 0.03  # silhouettes closer than this are not told apart
 
 
@@ -103,9 +103,9 @@ def verdict(rows: list[CutRow]) -> tuple[int | None, str, str]:
 
 
 def _evidence(silhouette: float, agree: bool, rivals: bool) -> str:
-    if silhouette < WEAK or (not agree and silhouette < STRONG):
+    if silhouette < STRONG:
         return "weak"
-    return "good" if silhouette >= STRONG and agree and not rivals else "fair"
+    return "good" if agree and not rivals else "fair"
 
 
 def _spoken(numbers: list[int]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from shoal.data import features, forms
 from shoal.data.checks import SQUARE_WAYS, item_name, looks_like_pairs, read_weights, slack
-from shoal.data.metrics import resolve_metric
+from shoal.data.metrics import ADDS_FEATURES, resolve_metric
 from shoal.data.pairs import Pairs, check_symmetrize
 from shoal.data.records import Carrier, Distances, Graph, Points, RuleLike, Similarities
 from shoal.data.rules import RULES, check_rule, default_rule, fitting_rules
@@ -77,7 +77,10 @@ def points(data: Any, metric: str | Callable[..., Any] = "euclidean", *, ids: An
     if scaling is not None:
         messages = messages + features.scaling_messages(scaling, raw.columns, X)
         X = features.frozen(scaling.apply(X))
-    return Points(X=X, metric=resolve_metric(metric, X, metric_params), ids=raw.ids, columns=raw.columns,
+    measure = resolve_metric(metric, X, metric_params)
+    if scaling is None and raw.columns is not None and measure.name in ADDS_FEATURES:
+        messages = messages + features.uneven_columns(X, raw.columns)
+    return Points(X=X, metric=measure, ids=raw.ids, columns=raw.columns,
                   weights=read_weights(weights, X.shape[0]), scaling=scaling, messages=tuple(messages))
 
 

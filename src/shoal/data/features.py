@@ -14,7 +14,9 @@ from shoal.data.scaling import Scaling
 from shoal.data.tables import Table, matrix
 from shoal.errors import InputError
 
-__all__ = ["Features", "frozen", "match", "read_features", "scaling_messages"]
+__all__ = ["Features", "frozen", "match", "read_features", "scaling_messages", "uneven_columns"]
+
+UNEVEN = 10  # a column with ten times the spread has a hundred times the share in a squared distance
 
 
 class Features(NamedTuple):
@@ -159,6 +161,22 @@ def match(raw: Features, columns: tuple[str, ...] | None, d: int, model: Any) ->
         X = frozen(np.ascontiguousarray(X))
         require_finite(X, raw.ids, columns)
     return Features(X, raw.ids, columns or raw.columns, messages)
+
+
+def uneven_columns(X: NDArray[Any] | Any, columns: Sequence[str]) -> list[str]:
+    """Say when unscaled features differ so much in spread that one of them decides the distances."""
+    if not isinstance(X, np.ndarray) or len(X) < 2:
+        return []
+    spread = Scaling.fit("standard", X).spread
+    varying = np.flatnonzero(X.min(axis=0) < X.max(axis=0))
+    if len(varying) < 2:
+        return []
+    wide, narrow = varying[np.argmax(spread[varying])], varying[np.argmin(spread[varying])]
+    ratio = spread[wide] / spread[narrow]
+    if ratio < UNEVEN:
+        return []
+    return [f"Column {columns[wide]!r} varies {ratio:,.0f} times as much as {columns[narrow]!r}, and columns were not "
+            "scaled: it outweighs the others. scale='standard' gives all the same weight."]
 
 
 def scaling_messages(scaling: Scaling, columns: Sequence[str] | None, X: NDArray[Any] | Any) -> list[str]:

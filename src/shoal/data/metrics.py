@@ -22,7 +22,7 @@ from shoal.runtime.progress import Ticker
 if TYPE_CHECKING:
     from scipy import sparse
 
-__all__ = ["METRIC_NAMES", "Metric", "resolve_metric"]
+__all__ = ["ADDS_FEATURES", "METRIC_NAMES", "Metric", "resolve_metric"]
 
 Array = NDArray[np.floating[Any]]
 
@@ -33,6 +33,7 @@ _SCIPY = ("braycurtis", "canberra", "dice", "hamming", "jaccard", "jensenshannon
           "minkowski", "rogerstanimoto", "russellrao", "seuclidean", "sokalsneath", "yule")
 _ALIASES = {"l2": "euclidean", "l1": "cityblock", "manhattan": "cityblock", "cb": "cityblock", "cos": "cosine",
             "sqeuclid": "sqeuclidean", "matching": "hamming", "sqe": "sqeuclidean", "infinity": "chebyshev"}
+ADDS_FEATURES = ("euclidean", "sqeuclidean", "cityblock", "minkowski", "chebyshev")  # in the units of the columns
 METRIC_NAMES = tuple(sorted({*_KERNELS, *_SCIPY} - {"matching"}))
 
 TILE = 512  # columns at a time: their sums and four features of them stay in the first-level cache
@@ -188,17 +189,22 @@ class Metric:
         """
         n = X.shape[0]
         D = np.empty(n * (n - 1) // 2, np.float32 if X.dtype == np.float32 else np.float64)
-        fill = self._filler(self._ready(X), D, root=self.name == "euclidean" and not squared)
+        root = self.name == "euclidean" and not squared
+        scale = _scale_for_squares(X) if root else 1.0
+        fill = self._filler(self._ready(X * scale if scale != 1.0 else X), D, root=root)
         tasks = pool.triangle_blocks(n, max(1, TASK // max(1, X.shape[1])))
         if ticker is not None:
             ticker.total = len(tasks)
         pool.run(fill, tasks, ticker)
-        self._check(D, n)
+        if scale != 1.0:
+            D /= scale
+        self._check(D, lambda place: _pair_at(place, n))
         return D
 
     def between(self, X: Any, Y: Any, ticker: Ticker | None = None) -> NDArray[np.float64]:
         """Return the distances of every row of X to every row of Y, shape (len(X), len(Y)), float64."""
-        rows, columns = self._ready(X), self._ready(Y)
+        scale = _scale_for_squares(X, Y) if self.name == "euclidean" else 1.0
+        rows, columns = (self._ready(Z * scale if scale != 1.0 else Z) for Z in (X, Y))
         out = np.empty((X.shape[0], Y.shape[0]))
         kind = _KERNELS.get(self.name, -1)
         size = max(1, TASK // max(1, Y.shape[0] * X.shape[1]))
@@ -214,25 +220,39 @@ class Metric:
             def work(i0: int, i1: int) -> None:
                 rectangle_rows(kind, self.name == "euclidean", X64, YT, i0, i1, out)
         elif self.function is not None:
-            function = self.function
-
             def work(i0: int, i1: int) -> None:
                 for i in range(i0, i1):
-                    out[i] = [function(rows[i], y) for y in columns]
+                    out[i] = self._call(rows[i], columns)
         else:
             def work(i0: int, i1: int) -> None:
                 out[i0:i1] = self._cdist(rows[i0:i1], columns)
 
         pool.run(work, pool.blocks(len(out), size), ticker)
+        if scale != 1.0:
+            out /= scale
+        self._check(out.reshape(-1), lambda place: divmod(place, Y.shape[0]))
         return out
+
+    def _call(self, x: Array, others: Array) -> NDArray[np.float64]:
+        """Distances of a row to others by the caller's function, in Python."""
+        assert self.function is not None
+        values = [self.function(x, y) for y in others]
+        try:
+            found = np.asarray(values, np.float64)
+        except (TypeError, ValueError):
+            found = np.empty(0)
+        if found.shape != (len(others),):
+            raise InputError(f"The metric {self.name!r} gave something that is no number: {str(values[0])[:50]!r}.",
+                             "A metric returns one real number for two rows.")
+        return found
 
     def _ready(self, X: Any) -> Any:
         """Rows as the kernels take them: for cosine of length 1, for correlation centred as well."""
         if self.name not in ("cosine", "correlation"):
-            if _is_sparse(X) and self.name not in _KERNELS:
-                raise InputError(f"The metric {self.name!r} is not defined here for sparse rows.",
-                                 "Use euclidean, sqeuclidean, cityblock, chebyshev or cosine, or densify with .toarray().")
-            return X
+            if not _is_sparse(X):
+                return X
+            _refuse_sparse(self.name, X)
+            return X.astype(np.float64, copy=False)
         if _is_sparse(X):
             return self._sparse_unit_rows(X)
         rows = np.array(X, np.float64)
@@ -302,7 +322,7 @@ class Metric:
                 if compiled is not None:
                     compiled(X, i, i + 1, n, row)
                 else:
-                    row[:] = [function(X[i], X[j]) for j in range(i + 1, n)]
+                    row[:] = self._call(X[i], X[i + 1:])
                 start += n - 1 - i
 
         return work
@@ -310,10 +330,12 @@ class Metric:
     def _cdist(self, X: Array, Y: Array) -> NDArray[np.float64]:
         from scipy.spatial.distance import cdist
 
+        if self.name == "jensenshannon":  # cdist's own base= fails in scipy 1.17
+            return np.asarray(cdist(X, Y, "jensenshannon")) / math.sqrt(math.log(self.params.get("base", math.e)))
         # the name and its parameters are checked by resolve_metric; cdist's overloads cannot know them
         return np.asarray(cdist(X, Y, self.name, **self.params))  # type: ignore[call-overload]
 
-    def _check(self, D: Array, n: int) -> None:
+    def _check(self, D: Array, rows_at: Callable[[int], tuple[int, int]]) -> None:
         """Refuse NaN, infinity and negative distances, naming the first pair."""
         for start, stop in pool.blocks(len(D), 1 << 22):
             part = D[start:stop]
@@ -321,7 +343,7 @@ class Metric:
             if low >= 0.0 and high < math.inf:
                 continue
             place = start + int(np.argmax(~((part >= 0.0) & (part < math.inf))))
-            i, j = _pair_at(place, n)
+            i, j = rows_at(place)
             name = f"The metric {self.name!r}"
             raise InputError(f"{name} gave {float(D[place])!r} for rows {i} and {j}; a distance is a number of at least 0.",
                              "If the numbers are very large, divide them by a constant first; else use another metric.")
@@ -369,10 +391,11 @@ def _with_data_params(name: str, X: Any, given: dict[str, Any]) -> Metric:
     if unknown := sorted(set(given) - known):
         raise InputError(f"The metric {name!r} has no parameter {unknown[0]!r}.",
                          f"It takes {', '.join(sorted(known)) or 'none'}.")
+    if name not in _KERNELS:
+        _refuse_sparse(name, X)
+    given = {key: _parameter(name, key, value, X.shape[1]) for key, value in given.items()}
     if name == "minkowski":
-        p = float(given.setdefault("p", 2.0))
-        if not p > 0:
-            raise InputError(f"Minkowski's p is {p:g}; it must be above 0.")
+        given.setdefault("p", 2.0)
     if name == "seuclidean" and "V" not in given:
         V = np.var(np.asarray(X, np.float64), axis=0, ddof=1)
         given["V"] = np.where(V > 0, V, 1.0)  # a constant feature adds nothing to any distance
@@ -387,6 +410,35 @@ def _with_data_params(name: str, X: Any, given: dict[str, Any]) -> Metric:
                              "Leave the dependent columns out, or give VI in metric_params.")
         given["VI"] = np.linalg.inv(covariance)
     return Metric(name, given)
+
+
+def _parameter(name: str, key: str, value: Any, d: int) -> Any:
+    """Read a parameter as a number or an array of the shape scipy reads: it would read beyond a smaller one."""
+    shape: tuple[int, ...] = {"p": (), "base": (), "VI": (d, d)}.get(key, (d,))
+    try:
+        read = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        read = np.full(1, np.nan)
+    low = {"p": 0.0, "base": 1.0, "V": 0.0, "VI": -math.inf}.get(key, -5e-324)  # weights may be 0
+    if read.shape != shape or np.isnan(read).any() or not (read > low).all() or (key != "p" and np.isinf(read).any()):
+        size = "a number" if not shape else f"an array of finite numbers of shape {shape}"
+        limit = {"p": " above 0", "base": " above 1", "V": " above 0", "VI": ""}.get(key, " of 0 or more")
+        raise InputError(f"The parameter {key!r} of {name} is {str(value)[:60]}.", f"Give {size}{limit}.")
+    read.setflags(write=False)
+    return read if shape else float(read)
+
+
+def _refuse_sparse(name: str, X: Any) -> None:
+    if _is_sparse(X) and name not in _KERNELS:
+        raise InputError(f"The metric {name!r} is not defined here for sparse rows.",
+                         "Use euclidean, sqeuclidean, cityblock, chebyshev or cosine, or densify with .toarray().")
+
+
+def _scale_for_squares(*tables: Any) -> float:
+    """A power of two that brings float64 rows to where their squares neither overflow nor vanish; 1 as a rule."""
+    values = [X.data if _is_sparse(X) else X for X in tables if X.dtype == np.float64]
+    largest = max((max(float(v.max()), -float(v.min())) for v in values if v.size), default=0.0)
+    return 1.0 if largest == 0.0 or 1e-145 <= largest <= 1e145 else 2.0 ** -math.frexp(largest)[1]
 
 
 def _is_sparse(X: Any) -> bool:

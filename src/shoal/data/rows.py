@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal.data import features
 from shoal.data.pairs import Pairs
 from shoal.data.records import Carrier, Distances, Graph, Points, Similarities
-from shoal.data.rules import convert
+from shoal.data.rules import RULES, convert, fitting_rules
 from shoal.errors import InputError
 from shoal.runtime import pool
 from shoal.runtime.kernel import plain_if_cheap
@@ -78,11 +78,15 @@ def rows_of_new(carrier: Carrier, new: Any, ids: Sequence[Any] | None = None) ->
     raw = features.read_features(new, ids, None)
     V = np.asarray(raw.X.toarray() if hasattr(raw.X, "toarray") else raw.X, np.float64)
     V = V[:, _columns(raw.columns, V.shape[1], carrier)]
+    _check_similarities(V, carrier)
     if isinstance(carrier, Distances) and (V < 0).any():
         i, j = np.argwhere(V < 0)[0].tolist()
         raise InputError(f"The distance of new item {i} to old item {j} is {V[i, j]!r}.", "Distances are zero or above.")
-    turn = _turn(carrier)
-    return raw.ids or _numbers(len(V)), (turn(V[a:b]) for a, b in _blocks(len(V), carrier.n))
+    distances = _turn(carrier)(V)
+    if not np.isfinite(distances).all():
+        i, j = np.argwhere(~np.isfinite(distances))[0].tolist()
+        raise InputError(f"The rule makes {distances[i, j]} of the similarity {V[i, j]:g}.", "Distances must be finite.")
+    return raw.ids or _numbers(len(V)), (distances[a:b] for a, b in _blocks(len(V), carrier.n))
 
 
 def _columns(names: Sequence[str] | None, width: int, carrier: Carrier) -> Any:
@@ -90,10 +94,23 @@ def _columns(names: Sequence[str] | None, width: int, carrier: Carrier) -> Any:
     if names is not None and carrier.ids is not None and set(names) == set(carrier.ids):
         place = {name: j for j, name in enumerate(names)}
         return [place[name] for name in carrier.ids]
+    if names is not None and carrier.ids is not None and (known := set(names) & set(carrier.ids)):
+        missing = next((name for name in carrier.ids if name not in known), None)
+        raise InputError(f"{len(known):,} columns are named like old items, but others are not: " + (
+            f"there is none for {missing!r}." if missing is not None else f"{width - carrier.n:,} are too many."),
+            "Name one column for every old item, or give the values without names, in the order of the old items.")
     if width != carrier.n:
         raise InputError(f"New items have {width:,} values each, and there are {carrier.n:,} old items.",
                          "Give one distance or similarity to every old item, in their order.")
     return slice(None)
+
+
+def _check_similarities(V: Floats, carrier: Carrier) -> None:
+    """Refuse similarities that the carrier's rule is not defined for, past rounding by 1e-9."""
+    rule = getattr(carrier, "rule", None)
+    if isinstance(rule, str) and V.size and rule not in fitting_rules(float(V.min()), float(V.max()), 1e-9):
+        raise InputError(f"The rule {rule!r} takes {RULES[rule].domain}; the new items have a similarity of "
+                         f"{float(V.min()):g} and one of {float(V.max()):g}.", "Give values of the same kind as the old.")
 
 
 def _turn(carrier: Distances | Similarities | Graph) -> Callable[[Floats], Floats]:
@@ -120,7 +137,9 @@ def _pair_rows(pairs: Pairs, items: Ints) -> Floats:
     place = np.where(low == high, 0, low * n - low * (low + 1) // 2 + high - low - 1)
     if pairs.stored is None:
         return V[place].astype(np.float64)
-    at = np.minimum(np.searchsorted(pairs.stored, place), max(0, len(pairs.stored) - 1))
+    if not len(pairs.stored):
+        return np.zeros(place.shape)
+    at = np.minimum(np.searchsorted(pairs.stored, place), len(pairs.stored) - 1)
     return np.where(pairs.stored[at] == place, V[at], 0.0).astype(np.float64)
 
 

@@ -20,6 +20,8 @@ from shoal.errors import InputError, MissingExtraError
 
 __all__ = ["Column", "Table", "is_frame", "load", "matrix", "read_frame", "read_records", "to_frame"]
 
+FRAMES = ("pandas", "polars", "pyarrow")
+
 _LIBRARIES = ("pandas", "polars", "pyarrow", "narwhals", "modin", "cudf", "duckdb", "ibis", "dask", "pyspark")
 
 
@@ -225,16 +227,27 @@ def to_frame(columns: Mapping[str, Any], like: Any = None) -> Any:
         if backend is None:
             return {name: np.asarray(values) for name, values in data.items()}
     else:
-        backend = like if isinstance(like, str) else nw.from_native(like, allow_series=True).implementation
+        backend = _library_of(like)
     return nw.from_dict(data, backend=backend).to_native()
 
 
+def _library_of(like: Any) -> Any:
+    import narwhals as nw
+
+    if isinstance(like, str) and like in FRAMES:
+        return like
+    try:
+        return nw.from_native(like, allow_series=True).implementation
+    except TypeError:
+        raise InputError(f"like={like!r} is neither a frame nor a library of frames.",
+                         f"Give a frame, or one of {', '.join(map(repr, FRAMES))}.") from None
+
+
 def _usual_library() -> Any:
-    packages = ("pandas", "polars", "pyarrow")
-    for package in packages:
+    for package in FRAMES:
         if sys.modules.get(package) is not None:
             return package
-    return next((package for package in packages if importlib.util.find_spec(package)), None)
+    return next((package for package in FRAMES if importlib.util.find_spec(package)), None)
 
 
 def load(package: str, purpose: str) -> Any:

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-__all__ = ["as_pair_kernel", "kernel", "plain_if_cheap", "plain_python"]
+__all__ = ["as_pair_kernel", "kernel", "plain_if_cheap", "plain_python", "prefetch"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -119,6 +119,51 @@ def _kind(value: Any) -> Any:
 def kernel(body: F) -> F:
     """Mark a hot loop. It takes arrays, scalars and named tuples of them, validates nothing, and calls only kernels."""
     return cast(F, Kernel(body))
+
+
+class _Prefetch:
+    """``prefetch(array, place)``: ask for a cache line that a kernel will read soon; nothing in plain Python.
+
+    The processor fetches into its second-level cache about three times as many lines at once as it can have loads
+    waiting: 11 ns an entry become 8 where every entry is on a line of its own.
+    """
+
+    _type: Any = None
+
+    def __call__(self, array: Any, place: int) -> None:
+        """Do nothing: Python has no use for it."""
+
+    @property
+    def _numba_type_(self) -> Any:
+        if self._type is None:
+            self._type = _prefetch_type()
+        return self._type
+
+
+prefetch = _Prefetch()
+
+
+def _prefetch_type() -> Any:
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.core.registry import cpu_target
+    from numba.extending import intrinsic
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def fetch(typing: Any, array: Any, place: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+            call = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0")
+            reading, second_level, of_data = word(0), word(2), word(1)
+            builder.call(call, [builder.bitcast(builder.gep(data, [args[1]]), byte), reading, second_level, of_data])
+            return context.get_dummy_value()
+
+        return types.void(array, place), emit
+
+    cpu_target.typing_context.refresh()  # it has not seen the new intrinsic yet
+    return cpu_target.typing_context.resolve_value_type(fetch)
 
 
 def _jit(body: Callable[..., Any], cache: bool = True) -> Any:

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from shoal.errors import InputError
+from shoal.errors import InputError, is_whole
 from shoal.runtime.progress import Ticker
 
 __all__ = ["blocks", "run", "set_threads", "threads", "triangle_blocks"]
@@ -44,7 +44,7 @@ def set_threads(n: int | None) -> None:
     >>> shoal.set_threads(None)
     """
     global _chosen
-    if n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 1):
+    if n is not None and (not is_whole(n) or n < 1):
         raise InputError(f"{n!r} threads were asked for; the number must be a whole number of at least 1.")
     _chosen = n
 

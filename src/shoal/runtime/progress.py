@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
+from shoal.errors import InputError
+
 __all__ = ["Progress", "Ticker"]
 
 Progress = Callable[[float, str], Any] | bool | None
@@ -32,6 +34,8 @@ class Ticker:
     """
 
     def __init__(self, progress: Progress, message: str = "", total: float = 1.0) -> None:
+        if progress is not None and not isinstance(progress, bool) and not callable(progress):
+            raise InputError(f"progress={progress!r} was given.", "Give True, None, or a function of a fraction and a text.")
         self._tell: Callable[[float, str], Any] | None = _bar() if progress is True else (progress or None)
         self.message = message
         self.total = max(float(total), 1e-300)

@@ -64,13 +64,14 @@ def cophenetic_correlation(merges: Merges, begin: Ints, order: Ints, rows: Calla
     joined = junctions(merges, begin)
     tasks = pool.blocks(n, max(1, BLOCK // n))
     parts = np.zeros((len(tasks), 5))
-    shift = float(np.mean(merges.height))  # sums of squares about a value near the mean do not cancel
+    unit = 2.0 ** (math.frexp(float(np.abs(merges.height).max()))[1] - 1)  # so that no square overflows or vanishes
+    shift = float(np.mean(merges.height / unit))  # sums of squares about a value near the mean do not cancel
 
     def work(slot: int, start: int, stop: int) -> None:
         positions = np.arange(start, stop)
         later = np.arange(n) > positions[:, None]
-        x = (rows(order[start:stop])[:, order] - shift)[later]
-        y = (cophenetic_rows(merges, joined, positions) - shift)[later]
+        x = (rows(order[start:stop])[:, order] / unit - shift)[later]
+        y = (cophenetic_rows(merges, joined, positions) / unit - shift)[later]
         parts[slot] = x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()
 
     pool.run(work, [(slot, *task) for slot, task in enumerate(tasks)])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.data.carriers import Carrier, Points
-from shoal.errors import InputError
+from shoal.errors import InputError, is_whole
 from shoal.runtime import memory, pool
 from shoal.runtime.kernel import plain_if_cheap
 from shoal.runtime.progress import Progress, Ticker
@@ -66,6 +66,14 @@ def check_method(method: str) -> str:
     return name
 
 
+def check_metric(carrier: Carrier, method: str) -> None:
+    """Refuse points measured in a way the method has no meaning for."""
+    if isinstance(carrier, Points) and method in SQUARED and carrier.metric.name != "euclidean":
+        raise InputError(f"{method.capitalize()} linkage measures distances between means, so it takes Euclidean "
+                         f"distances; the metric is {carrier.metric.name!r}.",
+                         "Use method='average', or the Euclidean metric (for cosine: on rows scaled to length 1).")
+
+
 def plan(n: int, d: int | None = None, method: str = "ward", *, dtype: Any = np.float64,
          memory_limit: int | str | None = None) -> Plan:
     """Say what a tree of `n` items will take, before any work.
@@ -95,6 +103,8 @@ def plan(n: int, d: int | None = None, method: str = "ward", *, dtype: Any = np.
     ('stored', 17)
     """
     name = check_method(method)
+    if not is_whole(n) or n < 1 or (d is not None and (not is_whole(d) or d < 1)):
+        raise InputError(f"A plan for {n!r} items and {d!r} features was asked for.", "Give whole numbers of at least 1.")
     itemsize = 4 if np.dtype(dtype) == np.float32 else 8
     size = peak_bytes(n, itemsize) + (8 * n * d if d else 0)
     pairs = n * (n - 1) / 2
@@ -125,14 +135,14 @@ def build(carrier: Carrier, method: str, *, engine: str = "auto", memory_limit: 
     if engine not in ("auto", "stored"):
         raise InputError(f"There is no engine {engine!r}.", "Choose 'auto' or 'stored'.")
     squared = False
+    check_metric(carrier, name)
     if isinstance(carrier, Points) and name in SQUARED:
-        if carrier.metric.name != "euclidean":
-            raise InputError(f"{name.capitalize()} linkage measures distances between means, so it takes Euclidean "
-                             f"distances; the metric is {carrier.metric.name!r}.",
-                             "Use method='average', or the Euclidean metric (for cosine: on rows scaled to length 1).")
         squared = not _would_overflow(carrier.X)
     n = carrier.n
-    what = plan(n, carrier.d if isinstance(carrier, Points) else None, name, dtype=carrier.dtype)
+    width = None
+    if isinstance(carrier, Points) and isinstance(carrier.X, np.ndarray):  # sparse rows are never copied in full
+        width = carrier.d
+    what = plan(n, width, name, dtype=carrier.dtype)
     memory.require(what.bytes, memory_limit, f"{name} linkage of {n:,} items",
                    "Use fewer items, float32 data (half of it), or a larger limit.")
     if n == 1:

@@ -22,9 +22,11 @@ class ClusterShapes(NamedTuple):
     share : ndarray, shape (n,)
         Of each item (in `order`) in its cluster's mean; sums to 1 within a cluster.
     inner : ndarray, shape (k,)
-        Mean squared distance of a cluster's items from its centre.
+        Mean squared distance of a cluster's items from its centre, in units of `unit` squared.
     mass : ndarray, shape (k,)
         Summed weights.
+    unit : float
+        The largest height: no square of a height overflows or vanishes beside it.
     """
 
     order: Ints
@@ -32,6 +34,7 @@ class ClusterShapes(NamedTuple):
     share: Floats
     inner: Floats
     mass: Floats
+    unit: float
 
 
 def cluster_shapes(merges: Merges, nodes: Ints, labels: Ints, method: str, weights: Floats) -> ClusterShapes:
@@ -43,7 +46,8 @@ def cluster_shapes(merges: Merges, nodes: Ints, labels: Ints, method: str, weigh
     n = merges.n
     mass, inner, share = [*weights.tolist()], [0.0] * n, [1.0] * (2 * n - 1)
     halves = method in ("weighted", "median")
-    left, right, height = merges.left.tolist(), merges.right.tolist(), merges.height.tolist()
+    unit = float(merges.height.max(initial=0.0)) or 1.0
+    left, right, height = merges.left.tolist(), merges.right.tolist(), (merges.height / unit).tolist()
     for t in range(n - 1):
         a, b, h = left[t], right[t], height[t]
         part = 0.5 if halves else mass[b] / (mass[a] + mass[b])
@@ -62,7 +66,8 @@ def cluster_shapes(merges: Merges, nodes: Ints, labels: Ints, method: str, weigh
     inside = np.flatnonzero(labels >= 0)
     order = inside[np.argsort(labels[inside], kind="stable")]
     starts = np.searchsorted(labels[order], np.arange(len(nodes)))
-    return ClusterShapes(order, starts, np.array(share[:n])[order], np.array(inner)[nodes], np.array(mass)[nodes])
+    return ClusterShapes(order, starts, np.array(share[:n])[order], np.array(inner)[nodes], np.array(mass)[nodes],
+                         unit)
 
 
 def distances_to_clusters(rows: NDArray[np.floating], shapes: ClusterShapes, method: str) -> Floats:
@@ -87,9 +92,9 @@ def distances_to_clusters(rows: NDArray[np.floating], shapes: ClusterShapes, met
         return np.asarray(np.maximum.reduceat(near, shapes.starts, axis=1))
     if method in ("average", "weighted"):
         return np.asarray(np.add.reduceat(near * shapes.share, shapes.starts, axis=1))
-    scale = max(float(near.max(initial=0.0)), 1e-300)  # so that no square overflows
+    scale = max(float(near.max(initial=0.0)), shapes.unit)
     squares = np.add.reduceat((near / scale) ** 2 * shapes.share, shapes.starts, axis=1)
-    squares = np.maximum(squares - shapes.inner / scale / scale, 0.0)
+    squares = np.maximum(squares - shapes.inner * (shapes.unit / scale) ** 2, 0.0)
     if method == "ward":
         squares *= 2.0 * shapes.mass / (shapes.mass + 1.0)
     return np.asarray(scale * np.sqrt(squares))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from shoal.runtime.kernel import kernel
+from shoal.runtime.kernel import kernel, prefetch
 
 __all__ = ["add_shortest", "closest_pairs", "follow_chain", "merge_rows", "nearest_foreign", "pair_up",
            "raise_to_children", "scan_rows", "sized"]
@@ -37,9 +37,13 @@ def entry(i: int, j: int, n: int) -> int:
 
 @kernel
 def column_above(D: Any, n: int, j: int, start: int, out: Any) -> None:
-    """out[c] = d(c, j) for start ≤ c < j: one cache line an entry, so nothing else is done while they are fetched."""
+    """out[c] = d(c, j) for start ≤ c < j: one cache line an entry, so they are asked for 64 entries ahead."""
     at = row_start(start, n) + j - start - 1
+    ahead = row_start(start + 64, n) + j - start - 65
     for c in range(start, j):
+        if c + 64 < j:
+            prefetch(D, ahead)
+            ahead += n - 66 - c
         out[c] = D[at]
         at += n - 2 - c
 
@@ -285,9 +289,10 @@ def join_closest(D: Any, n: int, i: int, j: int, h: float, share: float, s: Any)
     for c in range(i + 1, n):
         D[at_i + c] = to_i[c]
     for c in range(i):  # a row whose neighbour changed keeps its bound, which still holds
-        nearer = alive[c] and to_i[c] < nnd[c]
+        nearer = alive[c] & (to_i[c] < nnd[c])
+        gone = (nn[c] == i) | (nn[c] == j)
         nnd[c] = to_i[c] if nearer else nnd[c]
-        nn[c] = i if nearer else (-1 if nn[c] == i or nn[c] == j else nn[c])
+        nn[c] = i if nearer else (-1 if gone else nn[c])
     for c in range(i + 1, n):
         nn[c] = -1 if nn[c] == j else nn[c]
     nnd[i], nn[i] = nearest_after(D, n, i, s)
