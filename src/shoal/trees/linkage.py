@@ -22,8 +22,8 @@ PLAIN_PAIR_S, PLAIN_FEATURE_S = 2.2e-6, 4e-7  # plain Python, per nÂ² and per nÂ
 
 # Seconds a pair of items takes on one core of a 2.6 GHz server, measured at 10,000 items (docs/decisions/0003): the
 # least honest guess, good to a factor of two or so on other machines.
-_PAIR_S = {"single": 6e-9, "complete": 28e-9, "average": 28e-9, "weighted": 28e-9, "ward": 30e-9}
-_CLOSEST_PAIR_S = 24e-9  # centroid and median run on one thread
+_PAIR_S = {"single": 6e-9, "complete": 24e-9, "average": 26e-9, "weighted": 25e-9, "ward": 27e-9}
+_CLOSEST_PAIR_S = 22e-9  # centroid and median run on one thread
 _FEATURE_S = 0.35e-9
 _START_S = 0.7  # the interpreter, and the compiled kernels from their cache
 
