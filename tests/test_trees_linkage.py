@@ -164,6 +164,7 @@ def test_a_plan_grows_with_everything() -> None:
         assert shoal.plan(1000, 5, method).method == method
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_peak_is_what_the_plan_says(method: str, dtype: Any) -> None:
@@ -191,6 +192,7 @@ print(json.dumps([before, after, shoal.plan(3000, 2, "ward").bytes]))
 """
 
 
+@pytest.mark.large
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss counts KiB on Linux")
 def test_a_process_of_its_own_peaks_where_the_plan_says(child_env: dict[str, str]) -> None:
     found = subprocess.run([sys.executable, "-c", PEAK], env=child_env, capture_output=True, text=True, check=True)
@@ -202,6 +204,7 @@ def test_a_process_of_its_own_peaks_where_the_plan_says(child_env: dict[str, str
 # --------------------------------------------------------------------------------------------------- progress, Ctrl-C
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("n", [60, 400])
 @pytest.mark.parametrize("method", METHODS)
 def test_progress_rises_to_one(method: str, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,6 +254,7 @@ def test_ctrl_c_is_heard_and_the_pool_stays_usable(monkeypatch: pytest.MonkeyPat
 # ----------------------------------------------------------------------------------------------------------- plain Python
 
 
+@pytest.mark.large
 def test_small_trees_do_not_import_numba(child_env: dict[str, str]) -> None:
     code = ("import sys, numpy as np, shoal; X = np.random.default_rng(0).normal(size=(%d, 3)); "
             "shoal.linkage(X, 'average').cut(k=2); print('numba' in sys.modules)")

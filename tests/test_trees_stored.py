@@ -104,6 +104,7 @@ def test_every_form_of_the_data_gives_the_same_tree(method: str) -> None:
         assert_same_tree(shoal.linkage(data, method).merges, expected, rtol=1e-5, atol=0)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("n", [400, 1500])
 @pytest.mark.parametrize("method", METHODS)
 def test_is_scipys_tree(method: Any, n: int) -> None:
