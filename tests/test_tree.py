@@ -333,3 +333,22 @@ def test_a_cut_without_arguments_is_the_suggested_one(seed: int) -> None:
     tree = shoal.linkage(np.random.default_rng(seed).normal(size=(15, 2)))
     best = tree.suggest_cuts().best
     assert tree.cut().labels.tolist() == (best or tree.cut(k=1)).labels.tolist()
+
+
+def test_connectivity_keeps_parts_of_a_graph_apart(tmp_path: Any) -> None:
+    X = np.concatenate([np.arange(4.0), 100 + np.arange(3.0)])[:, None]
+    edges = shoal.grid((7,)).tolil()
+    edges[3, 4] = edges[4, 3] = 0
+    tree = shoal.linkage(X, "ward", connectivity=edges.tocsr())
+    assert (tree.engine, tree.parts) == ("constrained", 2)
+    assert np.isinf(tree.merges.height[-1])
+    assert any("2 parts that no edge joins" in message for message in tree.messages)
+    assert tree.cut(k=2).labels.tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert tree.cut(height=1e9).k == 2
+    assert tree.suggest_cuts().best is not None
+    tree.save(tmp_path / "forest.shoal")
+    assert shoal.load(tmp_path / "forest.shoal").cut(k=3).labels.tolist() == tree.cut(k=3).labels.tolist()
+    joined = shoal.linkage(X, "ward", connectivity=edges.tocsr(), join=True)
+    assert joined.parts == 1
+    with pytest.raises(InputError, match="Euclidean"):
+        shoal.linkage(shoal.points(X, "cityblock"), "average", connectivity=edges.tocsr())

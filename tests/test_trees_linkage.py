@@ -18,6 +18,7 @@ import shoal
 from certificates import assert_same_tree
 from shoal.errors import InputError, TooLargeError
 from shoal.runtime import progress as progress_module
+from shoal.trees import linkage as engines
 from shoal.trees import stored
 from shoal.trees.merges import Merges
 from strategies import METHODS, read_only
@@ -83,7 +84,7 @@ def test_work_that_does_not_fit_is_refused_before_anything_is_allocated(method: 
     tracemalloc.start()
     try:
         with pytest.raises(TooLargeError) as caught:
-            shoal.linkage(X, method, memory_limit="8GB")
+            shoal.linkage(X, method, engine="stored", memory_limit="8GB")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -128,7 +129,7 @@ def test_the_name_of_a_method_may_be_in_capitals() -> None:
 
 def test_an_unknown_engine_is_refused() -> None:
     assert shoal.linkage(cloud(4), engine="stored").engine == "stored"
-    with pytest.raises(InputError, match="'auto' or 'stored'"):
+    with pytest.raises(InputError, match="'auto' or one of 'stored'"):
         shoal.linkage(cloud(4), engine="gpu")
 
 
@@ -145,13 +146,13 @@ def test_methods_of_means_take_the_euclidean_metric_only(method: str, metric: An
 
 def test_the_plan_says_the_bytes_of_the_engine() -> None:
     for n, d, dtype, itemsize in ((2, 1, np.float64, 8), (1000, None, np.float32, 4), (50_000, 10, np.float64, 8)):
-        plan = shoal.plan(n, d, "ward", dtype=dtype)
+        plan = shoal.plan(n, d, "ward", metric="cityblock", dtype=dtype)  # only the stored matrix serves every metric
         assert plan.bytes == stored.peak_bytes(n, itemsize) + 8 * n * (d or 0)
         assert (plan.engine, plan.method, plan.n, plan.d) == ("stored", "ward", n, d)
         assert 0 < plan.seconds < math.inf
     assert shoal.plan(1000, 5, memory_limit="1GB").fits
-    assert not shoal.plan(50_000, 5, memory_limit="1GB").fits
-    assert not shoal.plan(10**7, 5).fits
+    assert not shoal.plan(50_000, 5, "complete", memory_limit="1GB").fits
+    assert not shoal.plan(10**7, 5, "complete").fits
 
 
 def test_a_plan_grows_with_everything() -> None:
@@ -173,12 +174,36 @@ def test_the_peak_is_what_the_plan_says(method: str, dtype: Any) -> None:
     shoal.linkage(X[:200], method)  # compiled, and imports done
     tracemalloc.start()
     try:
-        shoal.linkage(carrier, method)
+        shoal.linkage(carrier, method, engine="stored")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     matrix = 3000 * 2999 // 2 * np.dtype(dtype).itemsize
-    assert matrix < peak <= shoal.plan(3000, 3, method, dtype=dtype).bytes
+    work = engines.Work.of(carrier, method)
+    assert matrix < peak <= engines.choose(work, "stored", np.inf).bytes(work)
+
+
+def test_the_fastest_engine_that_fits_is_chosen() -> None:
+    assert shoal.plan(100_000, 2, "single").engine == "spanning"
+    assert shoal.plan(1_000_000, 2, "ward").engine == "spatial"
+    assert shoal.plan(54_000, 100, "ward").engine == "blocked"
+    assert shoal.plan(50_000, 256, "average", metric="cosine").engine == "blocked"
+    assert shoal.plan(50_000, 256, "average", memory_limit="1TB").engine == "stored"
+    assert shoal.plan(100_000, method="single", memory_limit="1TB").engine == "stored"
+    assert shoal.plan(100_000, 2, "single", metric="cityblock", memory_limit="1TB").engine == "stored"
+    assert shoal.plan(3000, 60, "single").engine == "stored"
+    assert shoal.plan(100_000, 60, "single", memory_limit="1GB").engine == "spanning"
+    X = cloud(2000, d=2)
+    assert shoal.linkage(X, "single").engine == "spanning"
+    np.testing.assert_allclose(shoal.linkage(X, "single").merges.height,
+                               shoal.linkage(X, "single", engine="stored").merges.height, rtol=1e-13)
+    assert shoal.linkage(X).engine == "spatial"
+    wide = cloud(2500, d=300)
+    for data, method in ((wide, "ward"), (shoal.points(wide, "cosine"), "average")):
+        tree = shoal.linkage(data, method, engine="blocked")
+        np.testing.assert_allclose(tree.merges.height, shoal.linkage(data, method, engine="stored").merges.height, rtol=1e-10)
+    with pytest.raises(InputError, match="does not build average linkage"):
+        shoal.linkage(X, "average", engine="spanning")
 
 
 PEAK = """

@@ -16,8 +16,10 @@ _HOME = {
     "distances": "shoal.data.carriers",
     "similarities": "shoal.data.carriers",
     "graph": "shoal.data.carriers",
+    "grid": "shoal.data.grids",
     "read_file": "shoal.data.files",
     "plan": "shoal.trees.linkage",
+    "spanning_tree": "shoal.trees.spanning",
     "set_threads": "shoal.runtime.pool",
     "ShoalError": "shoal.errors",
     "ShoalWarning": "shoal.errors",
@@ -31,6 +33,7 @@ __all__ = [
     "__version__",
     "distances",
     "graph",
+    "grid",
     "linkage",
     "load",
     "plan",
@@ -38,16 +41,19 @@ __all__ = [
     "read_file",
     "set_threads",
     "similarities",
+    "spanning_tree",
 ]
 
 if TYPE_CHECKING:
     from shoal.clusters import Clusters
     from shoal.data.carriers import distances, graph, points, similarities
     from shoal.data.files import read_file
+    from shoal.data.grids import grid
     from shoal.errors import ShoalError, ShoalWarning
     from shoal.runtime.pool import set_threads
     from shoal.tree import Tree, linkage, load
     from shoal.trees.linkage import plan
+    from shoal.trees.spanning import spanning_tree
 
 
 def __getattr__(name: str) -> Any:

@@ -75,6 +75,8 @@ def read_tree(path: Any) -> Parts:
         merges = _merges_in(arrays)
         ids = read_ids(unpack_strings(arrays["ids"], arrays["ids_offsets"]), merges.n)
         source = dict(header["source"])
+        if np.isinf(merges.height).sum() != source.get("parts", 1) - 1:
+            raise FormatError("infinite heights join other parts of a graph than it had")
         source["messages"] = [str(message) for message in source["messages"]]
         method = header["method"]
         if method not in (*METHODS, "unknown"):
@@ -94,7 +96,7 @@ def _merges_in(arrays: dict[str, Any]) -> Merges:
     left, right, height = arrays["left"], arrays["right"], arrays["height"]
     n = len(left) + 1
     whole = left.shape == right.shape == height.shape == (n - 1,) and left.dtype.kind == right.dtype.kind == "i"
-    if not whole or not np.isfinite(height).all():
+    if not whole or not (height > -np.inf).all():  # infinite where parts of a graph meet
         raise FormatError("its merges are not columns of equal length")
     if not np.array_equal(np.sort(np.concatenate([left, right])), np.arange(2 * n - 2)):
         raise FormatError("its merges do not use every node once")

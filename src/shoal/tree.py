@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shoal import model
 from shoal.clusters import Assignment, Clusters
 from shoal.cuts import flat, suggest
-from shoal.data.carriers import Carrier, as_carrier
+from shoal.data.carriers import Carrier, Points, as_carrier
 from shoal.data.rows import rows_of, rows_of_new
 from shoal.errors import InputError, is_whole
 from shoal.runtime.progress import Progress
@@ -38,8 +38,8 @@ MOST_SUGGESTED = 15
 
 
 def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = "euclidean", *, weights: Any = None,
-            ids: Any = None, engine: str = "auto", memory_limit: int | str | None = None,
-            progress: Progress = None) -> Tree:
+            connectivity: Any = None, join: bool = False, ids: Any = None, engine: str = "auto",
+            memory_limit: int | str | None = None, progress: Progress = None) -> Tree:
     """Build the exact merge tree of some items.
 
     Parameters
@@ -54,10 +54,17 @@ def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = 
         For points: a name of scipy.spatial.distance or a function of two rows. Ward, centroid and median take Euclidean.
     weights : sequence of float, shape (n,), optional
         An item of weight w stands for w equal items.
+    connectivity : sparse array, `shoal.grid` or callable, optional
+        A graph of the items: only clusters that an edge joins may merge. Dense Euclidean points; ward, centroid, average,
+        complete and single linkage, the last three over the edges between two clusters.
+    join : bool
+        With connectivity: whether parts of the graph that no edge joins are joined in the end, at their distances. By
+        default they stay apart: the merges between them have infinite height.
     ids : sequence, optional
         The items' names, kept as text exactly as written.
-    engine : {"auto", "stored"}
-        "stored" keeps the matrix of all distances.
+    engine : {"auto", "stored", "spanning", "spatial", "blocked"}
+        "stored" keeps the matrix of all distances; the others need memory in proportion to the data. "auto" takes the
+        fastest that is exact for the work and fits; see `shoal.plan`.
     memory_limit : int or str, optional
         Bytes, or text such as "8GB"; by default 80 % of what the process may use.
     progress : callable, bool or None
@@ -90,6 +97,8 @@ def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = 
     [0, 0, 1, 1]
     """
     carrier = as_carrier(data, metric=metric, ids=ids, weights=weights)
+    if connectivity is not None:
+        return _constrained(carrier, method, connectivity, join, progress)
     merges, used = engines.build(carrier, method, engine=engine, memory_limit=memory_limit, progress=progress)
     return Tree(merges, carrier.ids or _row_numbers(carrier.n), engines.check_method(method), used, carrier,
                 carrier.describe(), carrier.weights)
@@ -139,10 +148,19 @@ class Tree:
     @property
     def messages(self) -> tuple[str, ...]:
         """What was handled or assumed on the way, in sentences."""
-        if not self.inversions:
-            return self._of_data
-        said = f"{self.inversions} merges are lower than one before them, as {self.method} linkage allows."
-        return (*self._of_data, said)
+        said = []
+        if self.inversions:
+            said.append(f"{self.inversions} merges are lower than one before them, as {self.method} linkage "
+                        f"{'under connectivity ' if self.engine == 'constrained' else ''}allows.")
+        if self.parts > 1:
+            said.append(f"The graph has {self.parts} parts that no edge joins; the merges between them have infinite "
+                        "height.")
+        return (*self._of_data, *said)
+
+    @property
+    def parts(self) -> int:
+        """Number of subtrees that only merges of infinite height join; 1 as a rule."""
+        return 1 + int(np.isinf(self.merges.height).sum())
 
     @property
     def _of_data(self) -> tuple[str, ...]:
@@ -152,7 +170,8 @@ class Tree:
     @property
     def inversions(self) -> int:
         """Number of merges lower than the one before them."""
-        return int((np.diff(self.merges.height) < 0).sum())
+        height = self.merges.height
+        return int((height[1:] < height[:-1]).sum())
 
     @cached_property
     def weights_or_ones(self) -> Floats:
@@ -434,6 +453,20 @@ def load(path: Any) -> Tree:
         When the file is not one, is damaged, or is of a newer version.
     """
     return Tree(*model.read_tree(path))
+
+
+def _constrained(carrier: Carrier, method: str, connectivity: Any, join: bool, progress: Progress) -> Tree:
+    """Build the tree of a graph of points."""
+    from shoal.trees.constrained import linkage_constrained
+
+    name = engines.check_method(method)
+    engines.check_metric(carrier, name)
+    if not isinstance(carrier, Points) or carrier.metric.name != "euclidean" or not isinstance(carrier.X, np.ndarray):
+        raise InputError("Connectivity goes with dense points and Euclidean distances.",
+                         "For given distances, set those of unconnected pairs yourself.")
+    merges, parts = linkage_constrained(carrier.X, name, connectivity, carrier.weights, join=join, progress=progress)
+    source = {**carrier.describe(), "parts": parts}
+    return Tree(merges, carrier.ids or _row_numbers(carrier.n), name, "constrained", carrier, source, carrier.weights)
 
 
 def _row_numbers(n: int) -> tuple[str, ...]:

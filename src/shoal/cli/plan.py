@@ -44,13 +44,13 @@ def plan(file: str | None, items: int | None, features: int | None, method: str 
     from shoal.trees.linkage import plan as planned
 
     pool.set_threads(threads)
-    dtype = "float64"
+    dtype, metric = "float64", str(reading.get("metric") or "euclidean")
     if file is not None:
         carrier = read(file, **reading)
         items, features, dtype = carrier.n, getattr(carrier, "d", None), carrier.dtype.name
         method = method or default_method(carrier)
     allowed = memory_limit if memory_limit is not None else int(memory.SHARE * memory.available_bytes())
-    found = planned(int(items or 0), features, method or ("ward" if features else "average"), dtype=dtype,
+    found = planned(int(items or 0), features, method or ("ward" if features else "average"), metric=metric, dtype=dtype,
                     memory_limit=allowed)
     if as_json:
         from importlib.metadata import version

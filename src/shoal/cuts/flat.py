@@ -39,7 +39,7 @@ def cut_k(merges: Merges, k: int, parent: Ints | None = None) -> Ints:
 
 def is_monotone(merges: Merges) -> bool:
     """Whether heights never fall from a merge to the next, as they can under centroid and median linkage."""
-    return bool((np.diff(merges.height) >= 0).all())
+    return bool((merges.height[1:] >= merges.height[:-1]).all())
 
 
 def tops(merges: Merges) -> Floats:

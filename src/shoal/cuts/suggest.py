@@ -55,7 +55,7 @@ def score_cuts(merges: Merges, begin: Ints, order: Ints, rows: Rows, weights: Fl
     sums = distance_sums(rows, items, finest, most, weights)
     sizes = np.bincount(finest, weights, minlength=most)
     first = order[begin[nodes]]  # an item of each of the finest clusters
-    whole = max(float(merges.height.max()), 1e-300)
+    whole = max(float(merges.height[np.isfinite(merges.height)].max(initial=0.0)), 1e-300)
     found = []
     for k in range(2, most + 1):
         labels, kept = labels_of(cut_k(merges, k, up), begin, count, order)
@@ -64,7 +64,7 @@ def score_cuts(merges: Merges, begin: Ints, order: Ints, rows: Rows, weights: Fl
                                weights[items])
         mean = float(np.average(values, weights=weights[items]))
         span = height_range(merges, kept, up) or (float(merges.height[n - 1 - k]),) * 2
-        found.append(CutRow(k, span[0], span[1], (span[1] - span[0]) / whole, mean))
+        found.append(CutRow(k, span[0], span[1], min(span[1] - span[0], whole) / whole if span[0] < np.inf else 0.0, mean))
     return found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,15 @@ from shoal.errors import InputError, is_whole
 from shoal.runtime import memory, pool
 from shoal.runtime.kernel import plain_if_cheap
 from shoal.runtime.progress import Progress, Ticker
+from shoal.trees import blocked, spanning, spatial, stored
 from shoal.trees.merges import Merges
-from shoal.trees.stored import METHODS, SQUARED, linkage_stored, peak_bytes
+from shoal.trees.stored import METHODS, SQUARED
 
 __all__ = ["METHODS", "Plan", "build", "plan"]
 
 PLAIN_PAIR_S, PLAIN_FEATURE_S = 2.2e-6, 4e-7  # plain Python, per n² and per n²·d (docs/decisions/0001-kernels.md)
+
+FEW_ITEMS = 500  # below, the stored matrix is as fast, and small enough to run as plain Python
 
 # Seconds a pair of items takes on one core of a 2.6 GHz server, measured at 10,000 items (docs/decisions/0003): the
 # least honest guess, good to a factor of two or so on other machines.
@@ -74,7 +78,139 @@ def check_metric(carrier: Carrier, method: str) -> None:
                          "Use method='average', or the Euclidean metric (for cosine: on rows scaled to length 1).")
 
 
-def plan(n: int, d: int | None = None, method: str = "ward", *, dtype: Any = np.float64,
+class Work(NamedTuple):
+    """What an engine is asked to do, as far as choosing one needs to know.
+
+    Attributes
+    ----------
+    method : str
+    n : int
+    d : int or None
+        Features; None for a given matrix.
+    metric : str or None
+        Of points.
+    sparse : bool
+    itemsize : int
+        Bytes of a stored distance.
+    """
+
+    method: str
+    n: int
+    d: int | None
+    metric: str | None
+    sparse: bool
+    itemsize: int
+
+    @classmethod
+    def of(cls, carrier: Carrier, method: str) -> Work:
+        """Describe the work on a carrier."""
+        if isinstance(carrier, Points):
+            return cls(method, carrier.n, carrier.d, carrier.metric.name, not isinstance(carrier.X, np.ndarray),
+                       carrier.dtype.itemsize)
+        return cls(method, carrier.n, None, None, False, carrier.dtype.itemsize)
+
+    @property
+    def dense_euclidean(self) -> bool:
+        """Whether the items are dense points with Euclidean distances."""
+        return self.metric == "euclidean" and not self.sparse
+
+
+class Engine(NamedTuple):
+    """One way to build a tree: what it is exact for, what it takes, and how it is run."""
+
+    name: str
+    takes: Callable[[Work], bool]
+    bytes: Callable[[Work], float]
+    seconds: Callable[[Work], float]
+    run: Callable[[Carrier, str, Progress], Merges]
+
+
+def _stored_bytes(w: Work) -> float:
+    return stored.peak_bytes(w.n, w.itemsize) + (8 * w.n * w.d if w.d and not w.sparse else 0)
+
+
+def _stored_seconds(w: Work) -> float:
+    pairs = w.n * (w.n - 1) / 2
+    merging = _PAIR_S[w.method] / pool.threads() if w.method in _PAIR_S else _CLOSEST_PAIR_S
+    return pairs * (merging + (_FEATURE_S * w.d / pool.threads() if w.d else 0.0))
+
+
+def _run_stored(carrier: Carrier, method: str, progress: Progress) -> Merges:
+    n, points = carrier.n, isinstance(carrier, Points)
+    squared = isinstance(carrier, Points) and method in SQUARED and not _would_overflow(carrier.X)
+    features = carrier.d if isinstance(carrier, Points) else 0
+    with plain_if_cheap(n * n * (PLAIN_PAIR_S + PLAIN_FEATURE_S * features)):
+        with Ticker(progress, f"distances of {n:,} items") as ticker:
+            if isinstance(carrier, Points):
+                D = carrier.metric.condensed(carrier.X, ticker, squared=squared)
+            else:
+                D = carrier.condensed(ticker)
+        return stored.linkage_stored(D, n, method, carrier.weights, squared=points and squared, progress=progress)
+
+
+def _share_within_reach(w: Work) -> float:
+    """Share of all points in boxes that a search cannot rule out: boxes separate points less with every feature."""
+    return min(1.0, 10.0 * 2.0 ** min(w.d or 1, 60) / w.n)
+
+
+def _spanning_seconds(w: Work) -> float:
+    return w.n * (w.d or 1) * (1e-6 + 5.5e-10 * w.n * _share_within_reach(w)) / pool.threads()
+
+
+def _spatial_seconds(w: Work) -> float:
+    return w.n * (w.d or 1) * (1.8e-6 + 1.1e-9 * w.n * _share_within_reach(w)) / pool.threads()
+
+
+def _blocked_seconds(w: Work) -> float:
+    return w.n * (6e-5 + w.n * (2e-9 + 1.2e-10 * (w.d or 1))) / pool.threads()
+
+
+def _run_spatial(carrier: Carrier, method: str, progress: Progress) -> Merges:
+    assert isinstance(carrier, Points)
+    return spatial.linkage_spatial(carrier.X, method, carrier.weights, progress=progress)
+
+
+def _run_blocked(carrier: Carrier, method: str, progress: Progress) -> Merges:
+    assert isinstance(carrier, Points)
+    return blocked.linkage_blocked(carrier.X, method, carrier.metric.name, carrier.weights, progress=progress)
+
+
+def _run_spanning(carrier: Carrier, method: str, progress: Progress) -> Merges:
+    assert isinstance(carrier, Points)
+    return spanning.linkage_spanning(carrier.X, progress=progress)
+
+
+ENGINES = (
+    Engine("stored", lambda w: True, _stored_bytes, _stored_seconds, _run_stored),
+    Engine("spanning", lambda w: w.method == "single" and w.dense_euclidean and w.n > FEW_ITEMS,
+           lambda w: spanning.peak_bytes(w.n, w.d or 1), _spanning_seconds, _run_spanning),
+    Engine("spatial", lambda w: w.method in spatial.METHODS and w.dense_euclidean and w.n > FEW_ITEMS,
+           lambda w: spatial.peak_bytes(w.n, w.d or 1), _spatial_seconds, _run_spatial),
+    Engine("blocked", lambda w: (w.method, w.metric) in blocked.SUPPORTED and not w.sparse and w.n > FEW_ITEMS,
+           lambda w: blocked.peak_bytes(w.n, w.d or 1), _blocked_seconds, _run_blocked),
+)
+
+
+def choose(work: Work, engine: str, allowed: float) -> Engine:
+    """Choose the fastest engine that is exact for the work and fits in memory; the smallest where none fits.
+
+    Raises
+    ------
+    InputError
+        For an engine that does not exist or does not take the work.
+    """
+    names = [e.name for e in ENGINES]
+    if engine not in ("auto", *names):
+        raise InputError(f"There is no engine {engine!r}.", f"Choose 'auto' or one of {', '.join(map(repr, names))}.")
+    able = [e for e in ENGINES if e.takes(work) and engine in ("auto", e.name)]
+    if not able:
+        raise InputError(f"The engine {engine!r} does not build {work.method} linkage of {work.n:,} such items.",
+                         "Use engine='auto'.")
+    fitting = [e for e in able if e.bytes(work) <= allowed]
+    return min(fitting, key=lambda e: e.seconds(work)) if fitting else min(able, key=lambda e: e.bytes(work))
+
+
+def plan(n: int, d: int | None = None, method: str = "ward", *, metric: str = "euclidean", dtype: Any = np.float64,
          memory_limit: int | str | None = None) -> Plan:
     """Say what a tree of `n` items will take, before any work.
 
@@ -83,9 +219,11 @@ def plan(n: int, d: int | None = None, method: str = "ward", *, dtype: Any = np.
     n : int
         Number of items.
     d : int, optional
-        Number of features; None when distances are given.
+        Number of features of dense points; None when distances are given.
     method : str
         A linkage method.
+    metric : str
+        Of the points.
     dtype : dtype
         float32 data is stored as float32 distances.
     memory_limit : int or str, optional
@@ -98,20 +236,24 @@ def plan(n: int, d: int | None = None, method: str = "ward", *, dtype: Any = np.
     Examples
     --------
     >>> import shoal
-    >>> p = shoal.plan(65_536, 10, "average")
+    >>> p = shoal.plan(65_536, method="average")
     >>> p.engine, round(p.bytes / 1e9)
     ('stored', 17)
+    >>> shoal.plan(1_000_000, 2, "single").engine
+    'spanning'
     """
     name = check_method(method)
     if not is_whole(n) or n < 1 or (d is not None and (not is_whole(d) or d < 1)):
         raise InputError(f"A plan for {n!r} items and {d!r} features was asked for.", "Give whole numbers of at least 1.")
     itemsize = 4 if np.dtype(dtype) == np.float32 else 8
-    size = peak_bytes(n, itemsize) + (8 * n * d if d else 0)
-    pairs = n * (n - 1) / 2
-    seconds = _START_S + pairs * (_FEATURE_S * d / pool.threads() if d else 0.0)
-    seconds += pairs * (_PAIR_S[name] / pool.threads() if name in _PAIR_S else _CLOSEST_PAIR_S)
+    return _plan(Work(name, n, d, metric if d else None, False, itemsize), "auto", memory_limit)[0]
+
+
+def _plan(work: Work, engine: str, memory_limit: int | str | None) -> tuple[Plan, Engine]:
     allowed = memory.parse_bytes(memory_limit) if memory_limit is not None else memory.SHARE * memory.available_bytes()
-    return Plan("stored", name, n, d, size, seconds, size <= allowed)
+    chosen = choose(work, engine, allowed)
+    size = int(chosen.bytes(work))
+    return Plan(chosen.name, work.method, work.n, work.d, size, _START_S + chosen.seconds(work), size <= allowed), chosen
 
 
 def build(carrier: Carrier, method: str, *, engine: str = "auto", memory_limit: int | str | None = None,
@@ -132,29 +274,14 @@ def build(carrier: Carrier, method: str, *, engine: str = "auto", memory_limit: 
         Before anything is allocated, when the work would not fit.
     """
     name = check_method(method)
-    if engine not in ("auto", "stored"):
-        raise InputError(f"There is no engine {engine!r}.", "Choose 'auto' or 'stored'.")
-    squared = False
     check_metric(carrier, name)
-    if isinstance(carrier, Points) and name in SQUARED:
-        squared = not _would_overflow(carrier.X)
-    n = carrier.n
-    width = None
-    if isinstance(carrier, Points) and isinstance(carrier.X, np.ndarray):  # sparse rows are never copied in full
-        width = carrier.d
-    what = plan(n, width, name, dtype=carrier.dtype)
-    memory.require(what.bytes, memory_limit, f"{name} linkage of {n:,} items",
+    work = Work.of(carrier, name)
+    what, chosen = _plan(work, engine, memory_limit)
+    memory.require(what.bytes, memory_limit, f"{name} linkage of {work.n:,} items",
                    "Use fewer items, float32 data (half of it), or a larger limit.")
-    if n == 1:
-        return linkage_stored(np.empty(0), 1, name), "stored"
-    features = carrier.d if isinstance(carrier, Points) else 0
-    with plain_if_cheap(n * n * (PLAIN_PAIR_S + PLAIN_FEATURE_S * features)):
-        with Ticker(progress, f"distances of {n:,} items") as ticker:
-            if isinstance(carrier, Points):
-                D = carrier.metric.condensed(carrier.X, ticker, squared=squared)
-            else:
-                D = carrier.condensed(ticker)
-        return linkage_stored(D, n, name, carrier.weights, squared=squared, progress=progress), "stored"
+    if work.n == 1:
+        return stored.linkage_stored(np.empty(0), 1, name), chosen.name
+    return chosen.run(carrier, name, progress), chosen.name
 
 
 def _would_overflow(X: Any) -> bool:
