@@ -43,6 +43,7 @@ MAX_LINES = 90  # of a function, without its docstring
 MAX_ARGUMENTS = 12
 # Functions that may weigh more, each with its reason: {("trees/x.py", "name"): "why splitting would hurt"}.
 HEAVY: dict[tuple[str, str], str] = {
+    ("trees/threshold.py", "small_trees"): "one small tree from its distances to its last merge",
     ("trees/spanning.py", "list_nearest"): "a walk in one piece: split up it takes ten times as long",
     ("trees/spanning.py", "search_foreign"): "a walk in one piece: split up it takes ten times as long",
     ("plot/dendrogram.py", "dendrogram"): "scipy's and R's users look for these options here, by name",

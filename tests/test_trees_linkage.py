@@ -201,7 +201,8 @@ def test_the_fastest_engine_that_fits_is_chosen() -> None:
     wide = cloud(2500, d=300)
     for data, method in ((wide, "ward"), (shoal.points(wide, "cosine"), "average")):
         tree = shoal.linkage(data, method, engine="blocked")
-        np.testing.assert_allclose(tree.merges.height, shoal.linkage(data, method, engine="stored").merges.height, rtol=1e-10)
+        expected = shoal.linkage(data, method, engine="stored").merges.height
+        np.testing.assert_allclose(tree.merges.height, expected, rtol=1e-10)
     with pytest.raises(InputError, match="does not build average linkage"):
         shoal.linkage(X, "average", engine="spanning")
 

@@ -38,8 +38,8 @@ MOST_SUGGESTED = 15
 
 
 def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = "euclidean", *, weights: Any = None,
-            connectivity: Any = None, join: bool = False, ids: Any = None, engine: str = "auto",
-            memory_limit: int | str | None = None, progress: Progress = None) -> Tree:
+            connectivity: Any = None, join: bool = False, stop_height: float | None = None, ids: Any = None,
+            engine: str = "auto", memory_limit: int | str | None = None, progress: Progress = None) -> Tree:
     """Build the exact merge tree of some items.
 
     Parameters
@@ -60,6 +60,9 @@ def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = 
     join : bool
         With connectivity: whether parts of the graph that no edge joins are joined in the end, at their distances. By
         default they stay apart: the merges between them have infinite height.
+    stop_height : float, optional
+        Only the merges at or below this height are wanted: exact, and much less work when it is low. What is left apart
+        is joined at infinite height. Dense Euclidean points; single, complete, average, weighted and ward linkage.
     ids : sequence, optional
         The items' names, kept as text exactly as written.
     engine : {"auto", "stored", "spanning", "spatial", "blocked"}
@@ -97,6 +100,10 @@ def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = 
     [0, 0, 1, 1]
     """
     carrier = as_carrier(data, metric=metric, ids=ids, weights=weights)
+    if stop_height is not None:
+        if connectivity is not None:
+            raise InputError("stop_height= and connectivity= were both given.", "Give one of them.")
+        return _below(carrier, method, stop_height, memory_limit, progress)
     if connectivity is not None:
         return _constrained(carrier, method, connectivity, join, progress)
     merges, used = engines.build(carrier, method, engine=engine, memory_limit=memory_limit, progress=progress)
@@ -152,7 +159,10 @@ class Tree:
         if self.inversions:
             said.append(f"{self.inversions} merges are lower than one before them, as {self.method} linkage "
                         f"{'under connectivity ' if self.engine == 'constrained' else ''}allows.")
-        if self.parts > 1:
+        stop = self.source.get("stop_height")
+        if self.parts > 1 and stop is not None:
+            said.append(f"Merges above {stop:g} were not computed: {self.parts} clusters are left apart.")
+        elif self.parts > 1:
             said.append(f"The graph has {self.parts} parts that no edge joins; the merges between them have infinite "
                         "height.")
         return (*self._of_data, *said)
@@ -467,6 +477,27 @@ def _constrained(carrier: Carrier, method: str, connectivity: Any, join: bool, p
     merges, parts = linkage_constrained(carrier.X, name, connectivity, carrier.weights, join=join, progress=progress)
     source = {**carrier.describe(), "parts": parts}
     return Tree(merges, carrier.ids or _row_numbers(carrier.n), name, "constrained", carrier, source, carrier.weights)
+
+
+def _below(carrier: Carrier, method: str, stop: float, memory_limit: int | str | None, progress: Progress) -> Tree:
+    """Build the part of a tree at or below a height."""
+    from shoal.trees.threshold import linkage_below
+
+    name = engines.check_method(method)
+    if not isinstance(carrier, Points) or carrier.metric.name != "euclidean" or not isinstance(carrier.X, np.ndarray):
+        raise InputError("A stop height goes with dense points and Euclidean distances.",
+                         "Build the whole tree and cut it: tree.cut(height=...).")
+    if isinstance(stop, bool) or not isinstance(stop, (int, float, np.number)) or not 0 <= stop < np.inf:
+        raise InputError(f"stop_height={stop!r} was given.", "Give a finite number of at least 0.")
+
+    def whole(items: Ints) -> Merges:
+        weights = None if carrier.weights is None else carrier.weights[items]
+        some = dataclasses.replace(carrier, X=np.ascontiguousarray(carrier.X[items]), ids=None, weights=weights)
+        return engines.build(some, name, memory_limit=memory_limit)[0]
+
+    merges = linkage_below(carrier.X, name, float(stop), carrier.weights, whole, progress=progress)
+    source = {**carrier.describe(), "stop_height": float(stop), "parts": 1 + int(np.isinf(merges.height).sum())}
+    return Tree(merges, carrier.ids or _row_numbers(carrier.n), name, "threshold", carrier, source, carrier.weights)
 
 
 def _row_numbers(n: int) -> tuple[str, ...]:

@@ -77,8 +77,8 @@ def closer(s: float, i: int, j: int, best: float, bi: int, bj: int) -> bool:
 
 
 @kernel
-def list_nearest(block: Any, start: Any, stop: Any, low: Any, high: Any, item: Any, listed: Any, squares: Any, v0: int,
-                 v1: int, stack: Any, gaps: Any, q: Any, s: Any) -> None:
+def list_nearest(block: Any, start: Any, stop: Any, low: Any, high: Any, item: Any, listed: Any, squares: Any, most: float,
+                 v0: int, v1: int, stack: Any, gaps: Any, q: Any, s: Any) -> None:
     """Nearest points of the points in leaves v0 … v1, in the order of (distance, item); first a point's own leaf.
 
     Written out, on plain arrays: split into functions that take named tuples the same walk takes ten times as long,
@@ -90,7 +90,7 @@ def list_nearest(block: Any, start: Any, stop: Any, low: Any, high: Any, item: A
         for p in range(start[v], stop[v]):
             for c in range(d):
                 q[c] = block[v - inner, c, p - start[v]]
-            limit, top, own = math.inf, 2, False
+            limit, top, own = most, 2, False
             stack[0], gaps[0], stack[1], gaps[1] = 0, 0.0, v, 0.0
             while top > 0:
                 top -= 1
@@ -134,7 +134,7 @@ def list_nearest(block: Any, start: Any, stop: Any, low: Any, high: Any, item: A
                         squares[p, at], listed[p, at] = squares[p, at - 1], listed[p, at - 1]
                         at -= 1
                     squares[p, at], listed[p, at] = s[t], m
-                    limit = squares[p, k - 1]
+                    limit = min(most, squares[p, k - 1])
 
 
 @kernel
@@ -195,18 +195,20 @@ def search_foreign(block: Any, start: Any, stop: Any, low: Any, high: Any, item:
 
 
 @kernel
-def known_edges(f: Any) -> None:
+def known_edges(f: Any, most: float) -> None:
     """Start a round: every point's nearest foreign neighbour as far as its list says, every tree's shortest known edge."""
     k = f.listed.shape[1]
     for p in range(f.tree.shape[0]):
-        f.shortest[p] = math.inf
+        f.shortest[p] = most
     for p in range(f.tree.shape[0]):
         t = f.tree[p]
         while f.next[p] < k and f.listed[p, f.next[p]] >= 0 and f.tree[f.listed[p, f.next[p]]] == t:
             f.next[p] += 1
             if f.next[p] == k:
                 f.near[p], f.bound[p] = -1, f.squares[p, k - 1]
-        if f.next[p] < k and f.listed[p, f.next[p]] >= 0:
+        if f.next[p] < k and f.listed[p, f.next[p]] < 0:  # fewer than k points are within `most`
+            f.near[p], f.bound[p] = -1, math.inf
+        elif f.next[p] < k:
             f.near[p], f.bound[p] = f.listed[p, f.next[p]], f.squares[p, f.next[p]]
         if f.near[p] >= 0 and f.tree[f.near[p]] != t:
             f.shortest[t] = min(f.shortest[t], f.bound[p])
@@ -261,8 +263,8 @@ def grow(f: Any, T: Any, edge: Any, root: Any, a: Any, b: Any, length: Any, made
 
 
 def spanning_tree_of_points(X: NDArray[np.floating[Any]], core: Floats | None = None,
-                            ticker: Ticker | None = None) -> SpanningTree:
-    """Build the minimum spanning tree of the rows of X.
+                            ticker: Ticker | None = None, stop: float = math.inf) -> SpanningTree:
+    """Build the minimum spanning tree of the rows of X, or its edges up to a length.
 
     Parameters
     ----------
@@ -270,6 +272,8 @@ def spanning_tree_of_points(X: NDArray[np.floating[Any]], core: Floats | None = 
     core : ndarray, shape (n,), optional
         Core distances: lengths are then max(distance, core of either end), mutual reachability.
     ticker : Ticker, optional
+    stop : float
+        Longer edges are not wanted; some that are longer by rounding may come along.
 
     Returns
     -------
@@ -289,6 +293,7 @@ def spanning_tree_of_points(X: NDArray[np.floating[Any]], core: Floats | None = 
                 np.full((n, 0 if core is not None else LISTED), math.inf), np.zeros(n, np.int8))
     a, b, length, made = np.empty(n - 1, np.int64), np.empty(n - 1, np.int64), np.empty(n - 1), 0
     edge, root = np.empty(n, np.int64), np.empty(n, np.int64)
+    most = (scale * stop) ** 2 * (1 + 1e-9)
     tasks = [(T.leaves - 1 + s, T.leaves - 1 + t) for s, t in pool.blocks(T.leaves, LEAVES)]
 
     def walk(work: Callable[..., None], *columns: Any) -> None:
@@ -296,13 +301,17 @@ def spanning_tree_of_points(X: NDArray[np.floating[Any]], core: Floats | None = 
                                      np.empty(128, np.int64), np.empty(128), np.empty(d), np.empty(T.block.shape[2])), tasks)
 
     if core is None:
-        walk(list_nearest, f.listed, f.squares)
+        walk(list_nearest, f.listed, f.squares, most)
     while made < n - 1:
-        known_edges(f)
+        known_edges(f, most)
+        before = made
         walk(search_foreign, f.tree, f.near, f.bound, f.shortest, f.whole, f.core)
         made = grow(f, T, edge, root, a, b, length, made)
         if ticker is not None:
             ticker.at(made / (n - 1))
+        if made == before:  # every edge that is left is longer than `stop`
+            break
+    a, b, length = a[:made], b[:made], length[:made]
     by = np.lexsort((b, a, length))
     return SpanningTree(a[by], b[by], np.sqrt(length[by]) / scale)
 
