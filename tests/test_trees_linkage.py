@@ -191,7 +191,6 @@ def test_the_fastest_engine_that_fits_is_chosen() -> None:
     assert shoal.plan(50_000, 256, "average", memory_limit="1TB").engine == "stored"
     assert shoal.plan(100_000, method="single", memory_limit="1TB").engine == "stored"
     assert shoal.plan(100_000, 2, "single", metric="cityblock", memory_limit="1TB").engine == "stored"
-    assert shoal.plan(3000, 60, "single").engine == "stored"
     assert shoal.plan(100_000, 60, "single", memory_limit="1GB").engine == "spanning"
     X = cloud(2000, d=2)
     assert shoal.linkage(X, "single").engine == "spanning"

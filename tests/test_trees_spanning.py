@@ -15,7 +15,7 @@ from shoal.errors import InputError
 from shoal.runtime import pool
 from shoal.runtime.kernel import plain_python
 from shoal.trees import kdtree, spanning
-from shoal.trees.spanning import SpanningTree, linkage_spanning, spanning_tree_of_points
+from shoal.trees.spanning import SpanningTree, linkage_spanning, spanning_tree_by_rows, spanning_tree_of_points
 from shoal.trees.stored import linkage_stored
 
 Floats = NDArray[np.float64]
@@ -55,7 +55,9 @@ def edges_of(tree: SpanningTree) -> list[tuple[float, int, int]]:
 def test_is_prims_tree_edge_by_edge(kind: str, n: int, d: int) -> None:
     X = KINDS[kind](n, d)
     squares = np.array([[sum((float(a) - float(b)) ** 2 for a, b in zip(x, y, strict=True)) for y in X] for x in X])
-    assert edges_of(spanning_tree_of_points(X)) == prim(np.sqrt(squares))
+    expected = prim(np.sqrt(squares))
+    assert edges_of(spanning_tree_of_points(X)) == expected
+    assert edges_of(spanning_tree_by_rows(X)) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,6 +66,7 @@ def test_heights_are_the_stored_engines(kind: str, d: int) -> None:
     X = KINDS[kind](900, d)
     expected = linkage_stored(pdist(X), len(X), "single")
     np.testing.assert_allclose(linkage_spanning(X).height, expected.height, rtol=1e-13, atol=0)
+    assert edges_of(spanning_tree_by_rows(X)) == edges_of(spanning_tree_of_points(X))
 
 
 def test_is_the_naive_tree() -> None:
@@ -110,6 +113,17 @@ def test_plain_python_gives_the_same_bits() -> None:
     expected = spanning_tree_of_points(X)
     with plain_python(True):
         assert edges_of(spanning_tree_of_points(X)) == edges_of(expected)
+        assert edges_of(spanning_tree_by_rows(X)) == edges_of(expected)
+
+
+def test_the_way_by_rows_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spanning, "STEP", 1)
+    X = cloud(300, 30)
+    assert edges_of(spanning_tree_by_rows(X)) == edges_of(spanning_tree_of_points(X))
+    fractions: list[float] = []
+    shoal.spanning_tree(X, progress=lambda fraction, message: fractions.append(fraction))
+    assert fractions == sorted(fractions)
+    np.testing.assert_allclose(linkage_spanning(1e200 * X).height, 1e200 * linkage_spanning(X).height, rtol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])

@@ -153,10 +153,6 @@ def _share_within_reach(w: Work) -> float:
     return min(1.0, 10.0 * 2.0 ** min(w.d or 1, 60) / w.n)
 
 
-def _spanning_seconds(w: Work) -> float:
-    return w.n * (w.d or 1) * (1e-6 + 5.5e-10 * w.n * _share_within_reach(w)) / pool.threads()
-
-
 def _spatial_seconds(w: Work) -> float:
     return w.n * (w.d or 1) * (1.8e-6 + 1.1e-9 * w.n * _share_within_reach(w)) / pool.threads()
 
@@ -183,7 +179,7 @@ def _run_spanning(carrier: Carrier, method: str, progress: Progress) -> Merges:
 ENGINES = (
     Engine("stored", lambda w: True, _stored_bytes, _stored_seconds, _run_stored),
     Engine("spanning", lambda w: w.method == "single" and w.dense_euclidean and w.n > FEW_ITEMS,
-           lambda w: spanning.peak_bytes(w.n, w.d or 1), _spanning_seconds, _run_spanning),
+           lambda w: spanning.peak_bytes(w.n, w.d or 1), lambda w: spanning.seconds(w.n, w.d or 1), _run_spanning),
     Engine("spatial", lambda w: w.method in spatial.METHODS and w.dense_euclidean and w.n > FEW_ITEMS,
            lambda w: spatial.peak_bytes(w.n, w.d or 1), _spatial_seconds, _run_spatial),
     Engine("blocked", lambda w: (w.method, w.metric) in blocked.SUPPORTED and not w.sparse and w.n > FEW_ITEMS,
