@@ -46,19 +46,15 @@ def spanning() -> str:
     for n, d, runs in ((1_000_000, 2, 3), (1_000_000, 5, 1), (100_000, 10, 1), (30_000, 50, 1)):
         X = points(n, d)
         shoal.spanning_tree(X[:3000])
-        took = {"shoal": 0.0}
-        if d <= 20:
-            took = in_turn(runs, shoal=lambda X=X: shoal.spanning_tree(X))
-        else:
-            took = in_turn(runs, shoal=lambda X=X: shoal.linkage(X, "single"))
+        took = in_turn(runs, shoal=lambda X=X: shoal.spanning_tree(X))
         other: Any = "not installed"
         if peer:
             import quitefastmst
 
             other = seconds(lambda X=X: quitefastmst.mst_euclid(X, 0), runs)
-        rows.append((f"{n:,} × {d}", "spanning" if d <= 20 else shoal.plan(n, d, "single").engine, other, took["shoal"],
+        rows.append((f"{n:,} × {d}", other, took["shoal"],
                      f"{other / took['shoal']:.1f}×" if peer else ""))
-    return "### Spanning trees\n\n" + table(("points", "engine", "quitefastmst s", "shoal s", "ratio"), rows)
+    return "### Spanning trees\n\n" + table(("points", "quitefastmst s", "shoal s", "ratio"), rows)
 
 
 def alone() -> str:

@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
 import bench_interrupt
+import bench_scale
 import bench_start
 import bench_trees
 from common import machine
@@ -17,3 +18,5 @@ if __name__ == "__main__":
     print()
     bench_trees.main()
     bench_interrupt.main()
+    print()
+    bench_scale.main()
