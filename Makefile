@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 # These run a second time as plain Python, where an index out of bounds is an error and not another item's distance.
-KERNEL_TESTS := $(addprefix tests/test_,trees_stored.py trees_linkage.py trees_place.py trees_merges.py data_metrics.py \
+KERNEL_TESTS := $(addprefix tests/test_,trees_stored.py trees_place.py trees_merges.py data_metrics.py \
 	data_rows.py runtime_kernel.py)
 
 .PHONY: help demo test lint bench clean

@@ -29,6 +29,10 @@ WAYS = {"usual": (1 << 19, 8, 16, 4_000_000), "blocks": (40, 3, 16, 4_000_000), 
         "mixed": (100, 4, 4, 500)}
 
 
+def stored_linkage(*args: Any, **options: Any) -> shoal.Tree:
+    return shoal.linkage(*args, engine="stored", **options)
+
+
 def square_of(X: Any) -> Any:
     return np.sqrt(((X[:, None, :] - X[None, :, :]) ** 2).sum(axis=2))
 
@@ -94,14 +98,14 @@ def test_every_form_of_the_data_gives_the_same_tree(method: str) -> None:
         X = cloud(n)
         D = square_of(X)
         for data in (X, shoal.points(np.asfortranarray(X)), shoal.distances(D), shoal.distances(condensed_of(D))):
-            tree = shoal.linkage(data, method)
+            tree = stored_linkage(data, method)
             assert tree.engine == "stored"
             assert_same_tree(tree.merges, twin(n, method), rtol=1e-10, atol=0)
     X32 = cloud(150).astype(np.float32)
     D32 = square_of(X32.astype(np.float64)).astype(np.float32)
     expected = as_merges(naive_linkage(D32, method))
     for data in (X32, shoal.distances(D32), shoal.distances(condensed_of(D32))):
-        assert_same_tree(shoal.linkage(data, method).merges, expected, rtol=1e-5, atol=0)
+        assert_same_tree(stored_linkage(data, method).merges, expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.large
@@ -112,7 +116,7 @@ def test_is_scipys_tree(method: Any, n: int) -> None:
 
     X = cloud(n, d=4)
     expected = linkage(X, method)
-    found = shoal.linkage(X, method).merges
+    found = stored_linkage(X, method).merges
     if method in REDUCIBLE:
         np.testing.assert_allclose(found.height, expected[:, 2], rtol=1e-10)
     assert_same_tree(found, from_scipy(expected), rtol=1e-10, atol=0)
@@ -296,7 +300,7 @@ def test_any_number_of_threads_gives_the_same_bits(method: str, tied: bool, monk
     try:
         for threads in (1, 2, 5):
             shoal.set_threads(threads)
-            trees.append(shoal.linkage(X, method).merges)
+            trees.append(stored_linkage(X, method).merges)
     finally:
         shoal.set_threads(None)
     assert_valid_merges(trees[0])
@@ -328,8 +332,8 @@ def test_equal_distances_merge_the_smallest_items_first() -> None:
 @given(points(ties=False, max_n=7), st.sampled_from((*WEIGHTED_MEANS, "single", "complete")), st.data())
 def test_whole_weights_are_repeated_items(X: Any, method: str, data: st.DataObject) -> None:
     w = data.draw(st.lists(st.integers(1, 4), min_size=len(X), max_size=len(X)))
-    repeated = shoal.linkage(np.repeat(X, w, axis=0), method).merges
-    weighted = shoal.linkage(X, method, weights=w).merges
+    repeated = stored_linkage(np.repeat(X, w, axis=0), method).merges
+    weighted = stored_linkage(X, method, weights=w).merges
     top = repeated.height.max()
     above = repeated.height[len(repeated.height) - (len(X) - 1):]
     assert (repeated.height[:len(repeated.height) - (len(X) - 1)] <= 1e-7 * top).all()
@@ -358,14 +362,14 @@ def test_fractional_weights_are_the_naive_tree(method: str, form: str) -> None:
         data = shoal.distances(square_of(X)) if form == "distances" else X.astype(np.float32) if single else X
         exact = X.astype(np.float32).astype(float) if single else X
         expected = as_merges(naive_linkage(square_of(exact), method, w))
-        assert_same_tree(shoal.linkage(data, method, weights=w).merges, expected, rtol=1e-5 if single else 1e-10, atol=0)
+        assert_same_tree(stored_linkage(data, method, weights=w).merges, expected, rtol=1e-5 if single else 1e-10, atol=0)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_weights_by_definition(method: str) -> None:
     X, w = cloud(12), np.random.default_rng(3).uniform(0.2, 5, 12)
     expected = as_merges(naive_linkage_points(X, method, w))
-    assert_same_tree(shoal.linkage(X, method, weights=w).merges, expected, rtol=1e-9, atol=1e-12)
+    assert_same_tree(stored_linkage(X, method, weights=w).merges, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", WEIGHTED_MEANS)
@@ -379,7 +383,7 @@ def test_weights_on_the_chain_and_in_rounds(method: str, way: str, monkeypatch: 
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_weights_of_any_size_keep_the_heights(method: str) -> None:
     X = cloud(40)
-    plain, heavy = shoal.linkage(X, method).merges, shoal.linkage(X, method, weights=np.full(40, 4.0)).merges
+    plain, heavy = stored_linkage(X, method).merges, stored_linkage(X, method, weights=np.full(40, 4.0)).merges
     factor = 2.0 if method == "ward" else 1.0  # of ward: twice as far for four times the mass
     assert_same_tree(plain._replace(height=plain.height * factor), heavy, rtol=1e-12, atol=0)
 
@@ -396,7 +400,7 @@ def test_squared_distances_may_be_given(method: str) -> None:
 
 def test_a_height_of_ward_is_the_root_of_twice_the_increase_of_squares() -> None:
     X = cloud(30)
-    merges = shoal.linkage(X, "ward").merges
+    merges = stored_linkage(X, "ward").merges
     scatter = [0.0] * 30
     sets = [[i] for i in range(30)]
     for left, right, h in zip(merges.left.tolist(), merges.right.tolist(), merges.height.tolist(), strict=True):
@@ -410,7 +414,8 @@ def test_a_height_of_ward_is_the_root_of_twice_the_increase_of_squares() -> None
 @pytest.mark.parametrize("method", METHODS)
 def test_distances_whose_squares_overflow_or_vanish(method: str, factor: float) -> None:
     D = square_of(cloud(40))
-    usual, far = shoal.linkage(shoal.distances(D), method).merges, shoal.linkage(shoal.distances(D * factor), method).merges
+    usual, far = stored_linkage(shoal.distances(D), method).merges, stored_linkage(shoal.distances(D * factor),
+        method).merges
     assert_same_tree(usual._replace(height=usual.height * factor), far, rtol=1e-12, atol=0)
 
 
@@ -418,8 +423,8 @@ def test_distances_whose_squares_overflow_or_vanish(method: str, factor: float) 
 @pytest.mark.parametrize("method", SQUARED)
 def test_weighted_distances_whose_squares_overflow_or_vanish(method: str, factor: float) -> None:
     D, w = square_of(cloud(40)), np.random.default_rng(2).uniform(0.5, 3, 40)
-    usual = shoal.linkage(shoal.distances(D), method, weights=w).merges
-    far = shoal.linkage(shoal.distances(D * factor), method, weights=w).merges
+    usual = stored_linkage(shoal.distances(D), method, weights=w).merges
+    far = stored_linkage(shoal.distances(D * factor), method, weights=w).merges
     assert_same_tree(usual._replace(height=usual.height * factor), far, rtol=1e-12, atol=0)
 
 
@@ -427,7 +432,7 @@ def test_weighted_distances_whose_squares_overflow_or_vanish(method: str, factor
 @pytest.mark.parametrize("method", METHODS)
 def test_points_whose_squared_squares_overflow_or_vanish(method: str, factor: float) -> None:
     X = cloud(40)
-    usual, far = shoal.linkage(X, method).merges, shoal.linkage(X * factor, method).merges
+    usual, far = stored_linkage(X, method).merges, stored_linkage(X * factor, method).merges
     assert_same_tree(usual._replace(height=usual.height * factor), far, rtol=1e-12, atol=0)
 
 
@@ -435,10 +440,10 @@ def test_points_whose_squared_squares_overflow_or_vanish(method: str, factor: fl
 @pytest.mark.parametrize("method", METHODS)
 def test_single_precision_whose_squares_overflow_or_vanish(method: str, factor: float) -> None:
     X = cloud(40).astype(np.float32)
-    usual = shoal.linkage(X, method).merges
-    far = shoal.linkage(X * np.float32(factor), method).merges
+    usual = stored_linkage(X, method).merges
+    far = stored_linkage(X * np.float32(factor), method).merges
     assert_same_tree(usual._replace(height=usual.height * factor), far, rtol=1e-5, atol=0)
-    given_distances = shoal.linkage(shoal.distances(condensed_of(square_of(X)).astype(np.float32) * np.float32(factor)),
+    given_distances = stored_linkage(shoal.distances(condensed_of(square_of(X)).astype(np.float32) * np.float32(factor)),
                                     method).merges
     assert_same_tree(usual._replace(height=usual.height * factor), given_distances, rtol=1e-5, atol=0)
 
@@ -446,8 +451,8 @@ def test_single_precision_whose_squares_overflow_or_vanish(method: str, factor: 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_offset_and_constant_columns_change_nothing(method: str) -> None:
     X = np.random.default_rng(8).integers(0, 10**6, (60, 3)).astype(float)
-    usual = shoal.linkage(X, method).merges
-    moved = shoal.linkage(np.column_stack([X[:, :1] + 1e8, np.full(60, 7.5), X[:, 1:] - 1e8]), method).merges
+    usual = stored_linkage(X, method).merges
+    moved = stored_linkage(np.column_stack([X[:, :1] + 1e8, np.full(60, 7.5), X[:, 1:] - 1e8]), method).merges
     assert_same_tree(usual, moved, rtol=1e-12, atol=0)
 
 
@@ -455,7 +460,7 @@ def test_an_offset_and_constant_columns_change_nothing(method: str) -> None:
 def test_an_inversion_is_kept_and_told(method: str) -> None:
     triangle = [[0.0, 0.0], [2.0, 0.0], [1.0, 1.8]]
     for n, data in ((3, triangle), (63, np.vstack([triangle, cloud(60, d=2) + 100]))):
-        tree = shoal.linkage(data, method)
+        tree = stored_linkage(data, method)
         if n == 3:
             np.testing.assert_allclose(tree.merges.height, [2.0, 1.8], rtol=1e-15)
             assert tree.inversions == 1
@@ -463,7 +468,7 @@ def test_an_inversion_is_kept_and_told(method: str) -> None:
         (said,) = tree.messages
         assert said.startswith(f"{tree.inversions} merges are lower")
         assert_closest_pairs(square_of(np.array(data)), tree.merges, method)
-    assert shoal.linkage(triangle, "average").messages == ()
+    assert stored_linkage(triangle, "average").messages == ()
 
 
 @given(points(max_n=16), st.sampled_from(REDUCIBLE), st.data())
@@ -492,7 +497,7 @@ def test_a_merge_an_ulp_below_its_children_is_raised_to_them() -> None:
 @given(points(ties=False, max_n=14), methods, st.data())
 def test_permuted_items_give_the_permuted_tree(X: Any, method: str, data: st.DataObject) -> None:
     order = np.array(data.draw(st.permutations(range(len(X)))))
-    usual, other = shoal.linkage(X, method).merges, shoal.linkage(X[order], method).merges
+    usual, other = stored_linkage(X, method).merges, stored_linkage(X[order], method).merges
     n = len(X)
     renamed = from_nodes(np.where(other.left < n, order[np.minimum(other.left, n - 1)], other.left),
                          np.where(other.right < n, order[np.minimum(other.right, n - 1)], other.right), other.height)
@@ -508,7 +513,7 @@ def test_scaled_distances_scale_the_heights_exactly(D: Any, method: str, power: 
 @given(points(ties=False, max_n=10), methods, st.data())
 def test_a_duplicate_merges_at_height_zero(X: Any, method: str, data: st.DataObject) -> None:
     i = data.draw(st.integers(0, len(X) - 1))
-    merges = shoal.linkage(np.vstack([X, X[i:i + 1]]), method).merges
+    merges = stored_linkage(np.vstack([X, X[i:i + 1]]), method).merges
     assert merges.height[0] == 0
     assert (merges.left[0], merges.right[0]) == (i, len(X))
     assert merges.height[1] > 0
