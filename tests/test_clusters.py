@@ -193,3 +193,16 @@ def test_clusters_of_one_item_and_of_all(method: str) -> None:
     one = shoal.linkage(X[:1], method).cut(k=1)
     assert (one.medoids.tolist(), one.members(), one.sizes.tolist()) == ([0], {0: ["0"]}, [1])
     assert one.predict(X[:2]).labels.tolist() == [0, 0]
+
+
+def test_a_summary_of_many_points_takes_no_distances_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    import shoal.clusters as module
+
+    X = np.random.default_rng(0).normal(size=(90, 2))
+    few = shoal.linkage(X).cut(k=3)
+    assert few.typical.tolist() == few.medoids.tolist()
+    monkeypatch.setattr(module, "EXACT", 50)
+    many = shoal.linkage(X).cut(k=3)
+    expected = [int(at[np.argmin(((X[at] - X[at].mean(axis=0)) ** 2).sum(axis=1))]) for at in map(many.indices, range(3))]
+    assert many.typical.tolist() == expected
+    assert "silhouette" not in many._summary_columns()

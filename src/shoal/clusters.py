@@ -23,6 +23,7 @@ __all__ = ["Assignment", "Clusters"]
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
+EXACT = 10_000  # items up to which a summary takes medoids and silhouettes, which need all distances within and between
 SHEETS = 200  # clusters with a sheet of their own in a workbook; more would be no help to anybody
 
 
@@ -178,6 +179,22 @@ class Clusters:
             found.append(int(at[np.argmin(sums)]))
         return np.array(found, np.int64)
 
+    @cached_property
+    def typical(self) -> Ints:
+        """Position of an item that stands for every cluster: its medoid, or of many points the one nearest to its mean.
+
+        Exact medoids need all distances within a cluster; beyond 10,000 points the nearest to the mean takes O(n·d).
+        """
+        data = self.tree.require_data("Typical items")
+        if len(self) <= EXACT or not isinstance(data, Points):
+            return self.medoids
+        centers, found = self.centers, []
+        for c in range(self.k):
+            at = self.indices(c)
+            own = np.asarray(data.metric.between(data.X[at], _like(data.X, centers[c:c + 1])))[:, 0]
+            found.append(int(at[np.argmin(own)]))
+        return np.array(found, np.int64)
+
     def silhouette(self) -> Silhouette:
         """How much nearer items are to their own cluster than to the next: O(n²) distances, in blocks.
 
@@ -289,8 +306,8 @@ class Clusters:
         columns: dict[str, Any] = {"cluster": np.arange(self.k), "items": self.sizes,
                                    "share": self.sizes / max(1, len(self))}
         if data is not None:
-            columns["most central item"] = [self.ids[i] for i in self.medoids.tolist()]
-            if self.k > 1:
+            columns["most central item"] = [self.ids[i] for i in self.typical.tolist()]
+            if self.k > 1 and len(self) <= EXACT:
                 columns["silhouette"] = self.silhouette().by_cluster
         if isinstance(data, Points) and data.columns is not None and len(data.columns) <= 100:
             means = self._raw(self.centers)
@@ -311,3 +328,8 @@ class Clusters:
         data = self.tree.data
         scaling = data.scaling if isinstance(data, Points) else None
         return X if scaling is None else X * scaling.spread + scaling.center
+
+
+def _like(X: Any, rows: Floats) -> Any:
+    """Rows in the form of X, dense or sparse."""
+    return rows if isinstance(X, np.ndarray) else type(X)(rows)

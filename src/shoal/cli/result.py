@@ -61,7 +61,7 @@ def record(result: Result) -> dict[str, Any]:
     clusters, tree, best = result.clusters, result.clusters.tree, result.suggestion
     members = clusters.members()
     rows = [{"cluster": c, "size": len(members[c]), "share": len(members[c]) / len(clusters),
-             "medoid": tree.ids[at], "members": members[c]} for c, at in enumerate(clusters.medoids.tolist())]
+             "medoid": tree.ids[at], "members": members[c]} for c, at in enumerate(clusters.typical.tolist())]
     suggestion = None if best is None else {
         "k": clusters.k, "evidence": best.evidence, "reason": best.reason, "cuts": [row._asdict() for row in best.rows]}
     found: dict[str, Any] = plain({
@@ -147,7 +147,7 @@ def _chosen(result: Result) -> str:
 def _table(clusters: Clusters, width: int) -> list[str]:
     """Return a line for each cluster: number, size, share, most central item, first members."""
     shown = range(min(clusters.k, LISTED))
-    central = [_fitted(_shown(clusters.ids[at]), CENTRAL) for at in clusters.medoids[:LISTED].tolist()]
+    central = [_fitted(_shown(clusters.ids[at]), CENTRAL) for at in clusters.typical[:LISTED].tolist()]
     wide = max(12, *map(_cells, central))
     digits = max(5, len(f"{int(clusters.sizes.max()):,}"))
     lines = [click.style(f"cluster  {'items':>{digits}}  share  {_padded('most central', wide)}  members", bold=True)]
