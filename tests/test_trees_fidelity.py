@@ -31,7 +31,7 @@ def test_the_cophenetic_distance_is_the_height_of_the_merge_that_joins_two(tree:
     merges = from_nodes(np.array(a), np.array(b), np.array(heights))
     n, begin = merges.n, leaf_positions(merges)
     order = leaf_order(merges, begin)
-    found = fidelity.cophenetic_rows(merges, fidelity.junctions(merges, begin), np.arange(n))
+    found = fidelity.cophenetic_rows(merges.height, fidelity.junctions(merges, begin), np.arange(n))
     sets = item_sets(pairs, n)
     for p in range(n):
         for q in range(n):
@@ -122,8 +122,61 @@ def test_a_tree_that_keeps_its_distances_has_correlation_one(method: str) -> Non
     joined = fidelity.junctions(merges, leaf_positions(merges))
     order = leaf_order(merges)
     U = np.empty((6, 6))
-    U[np.ix_(order, order)] = fidelity.cophenetic_rows(merges, joined, np.arange(6))
+    U[np.ix_(order, order)] = fidelity.cophenetic_rows(merges.height, joined, np.arange(6))
     if method in ("single", "complete", "average", "weighted"):  # an ultrametric is its own tree
         assert shoal.linkage(shoal.distances(U), method).cophenetic_correlation() == pytest.approx(1, rel=1e-12)
     else:
         assert 0.9 < shoal.linkage(shoal.distances(U), method).cophenetic_correlation() < 1
+
+
+def test_a_sample_is_right_within_its_error() -> None:
+    X = cloud(3000, 2)
+    tree = shoal.linkage(X, "average")
+    exact = tree.fidelity()
+    assert exact.error == 0.0 and exact.pairs == 3000 * 2999 // 2
+    few, many = tree.fidelity(pairs=300_000), tree.fidelity(pairs=2_000_000)
+    assert few.pairs < 400_000 < many.pairs < exact.pairs
+    assert 0 < many.error < few.error < 0.05
+    for sample in (few, many):
+        assert abs(sample.correlation - exact.correlation) < 4 * sample.error
+
+
+def test_a_sample_has_the_same_bits_for_any_number_of_threads() -> None:
+    tree = shoal.linkage(cloud(1000), "average")
+    found = set()
+    try:
+        for threads in (1, 2, 5):
+            shoal.set_threads(threads)
+            found.add(tree.fidelity(pairs=100_000))
+    finally:
+        shoal.set_threads(None)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("pairs", [0, -1, 1.5, "many"])
+def test_a_sample_has_a_size(pairs: Any) -> None:
+    with pytest.raises(shoal.errors.InputError, match="pairs="):
+        shoal.linkage(cloud(9)).fidelity(pairs=pairs)
+
+
+def test_of_given_distances_and_of_a_forest() -> None:
+    from scipy.cluster.hierarchy import cophenet
+
+    D = np.random.default_rng(0).uniform(1, 2, 30 * 29 // 2)
+    tree = shoal.linkage(shoal.distances(D), "average")
+    assert tree.cophenetic_correlation() == pytest.approx(float(cophenet(tree.to_scipy(), D)[0]), rel=1e-12)
+    forest = shoal.linkage(np.array([[0.0], [1.0], [9.0], [10.0]]), "single", stop_height=2.0)
+    assert forest.parts == 2 and math.isnan(forest.cophenetic_correlation())
+
+
+def test_cophenetic_distances_are_scipys() -> None:
+    from scipy.cluster.hierarchy import cophenet
+    from scipy.spatial.distance import squareform
+
+    tree = shoal.linkage(cloud(40), "complete")
+    expected = squareform(cophenet(tree.to_scipy()))
+    np.testing.assert_array_equal(tree.cophenetic_distances(), expected)
+    np.testing.assert_array_equal(tree.cophenetic_distances([3, 1]), expected[[3, 1]])
+    for wrong in ([40], [-1], [[1]], [0.5]):
+        with pytest.raises(shoal.errors.InputError, match="items="):
+            tree.cophenetic_distances(wrong)

@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from shoal import model
 from shoal.clusters import Assignment, Clusters
 from shoal.cuts import flat, suggest
+from shoal.data import features
 from shoal.data.carriers import Carrier, Points, as_carrier
 from shoal.data.rows import rows_of, rows_of_new
 from shoal.errors import InputError, is_whole
-from shoal.runtime.progress import Progress
+from shoal.judge.comparison import Comparison, compare
+from shoal.judge.support import Support, bootstrap
+from shoal.runtime import memory
+from shoal.runtime.progress import Progress, Ticker
 from shoal.trees import fidelity, place
 from shoal.trees import linkage as engines
+from shoal.trees.fidelity import EXACT_PAIRS, Fidelity
 from shoal.trees.merges import (
     Floats,
     Ints,
@@ -307,12 +312,152 @@ class Tree:
         return Suggestions(tuple(rows), None if k is None else self.cut(k=k), evidence, reason)
 
     def cophenetic_correlation(self) -> float:
-        """Correlation between the heights at which items meet in the tree and their distances, over all pairs.
+        """Correlation between the heights at which items meet in the tree and their distances; see `fidelity`.
 
-        Exact, in blocks, without a matrix; O(n²) time. Near 1 the tree tells the distances well.
+        Near 1 the tree tells the distances well.
         """
-        data = self.require_data("The cophenetic correlation")
-        return fidelity.cophenetic_correlation(self.merges, self._begin, self._leaves, rows_of(data))
+        return self.fidelity().correlation
+
+    def fidelity(self, pairs: int = EXACT_PAIRS) -> Fidelity:
+        """Say how well the tree keeps the distances it was built from: the cophenetic correlation.
+
+        Parameters
+        ----------
+        pairs : int
+            The most pairs to look at. Where there are more, random items are taken with all their pairs.
+
+        Returns
+        -------
+        Fidelity
+            ``.correlation``, its standard ``.error`` from sampling (0 when every pair was looked at), and ``.pairs``.
+
+        Notes
+        -----
+        In blocks, without a matrix. Source: Sokal & Rohlf 1962.
+
+        Examples
+        --------
+        >>> import shoal
+        >>> shoal.linkage([[0.0], [1.0], [9.0]], "single").fidelity().pairs
+        3
+        """
+        if not is_whole(pairs) or pairs < 1:
+            raise InputError(f"pairs={pairs!r} was given.", "Give the most pairs to look at, at least 1.")
+        rows = fidelity.rows_to_keep(self.require_data("The cophenetic correlation"), self._leaves)
+        return fidelity.correlation(self.merges.height, self._joined, rows, int(pairs))
+
+    def cophenetic_distances(self, items: Sequence[int] | None = None) -> Floats:
+        """Return the heights at which items first meet all items.
+
+        Parameters
+        ----------
+        items : sequence of int, optional
+            Positions of the items wanted; all by default.
+
+        Returns
+        -------
+        ndarray, shape (len(items), n)
+        """
+        wanted = np.arange(self.n) if items is None else _whole_numbers(items, 0, self.n - 1, "items")
+        memory.require(8 * self.n * len(wanted), None, f"cophenetic distances of {len(wanted):,} items",
+                       "Ask for fewer items at a time.")
+        place = self._begin[:self.n]
+        return fidelity.cophenetic_rows(self.merges.height, self._joined, place[wanted])[:, place]
+
+    @cached_property
+    def _joined(self) -> Ints:
+        return fidelity.junctions(self.merges, self._begin)
+
+    def support(self, replicates: int = 1000, rng: int = 0, progress: Progress = None) -> Support:
+        """Judge every cluster by how often it comes back when the features are drawn anew (multiscale bootstrap).
+
+        Parameters
+        ----------
+        replicates : int
+            Trees at each of ten scales.
+        rng : int
+            Seed of the draws.
+        progress : callable, bool or None
+            See `shoal.linkage`.
+
+        Returns
+        -------
+        Support
+            ``.au``, ``.bp``, ``.error``, one entry a merge: the approximately unbiased probability, the bootstrap
+            probability, and the standard error of the first.
+
+        Raises
+        ------
+        InputError
+            For a tree of given distances: there are no features to draw from.
+
+        Notes
+        -----
+        Ten times `replicates` trees. Many features that say the same support each other; the bootstrap takes them as
+        independent. Sources: Shimodaira 2002; Suzuki & Shimodaira 2006.
+
+        Examples
+        --------
+        >>> import numpy as np, shoal
+        >>> X = np.random.default_rng(0).normal(size=(6, 40)) + [[0], [0], [0], [3], [3], [3]]
+        >>> bool(shoal.linkage(X).support(replicates=50).au[-2] > 0.9)
+        True
+        """
+        data = self.require_data("Bootstrap support")
+        if not isinstance(data, Points) or data.metric.params:
+            raise InputError("Bootstrap support draws features anew, and "
+                             + ("this tree was built from distances." if not isinstance(data, Points) else
+                                f"the metric {data.metric.name!r} has parameters for these ones."),
+                             "Build the tree from points with a metric without parameters.")
+        if not is_whole(replicates) or replicates < 1:
+            raise InputError(f"replicates={replicates!r} was given.", "Give a whole number of at least 1.")
+
+        def rebuild(columns: Ints) -> Merges:
+            drawn = features.frozen(data.X[:, columns])
+            return engines.build(dataclasses.replace(data, X=drawn, columns=None, scaling=None), self.method)[0]
+
+        with Ticker(progress, f"bootstrap of {self.n:,} items") as ticker:
+            ticker.total = 10 * replicates
+            return bootstrap(self.merges, data.d, rebuild, int(replicates), seed=int(rng), ticker=ticker)
+
+    def compare(self, other: Tree, k: Sequence[int] | None = None) -> Comparison:
+        """Compare this tree with another one of the same items, matched by their ids.
+
+        Parameters
+        ----------
+        other : Tree
+        k : sequence of int, optional
+            Numbers of clusters at which to compare cuts; 2 … 50 by default.
+
+        Returns
+        -------
+        Comparison
+            ``.cophenetic`` and ``.baker`` correlation over pairs of items; ``.k`` and Fowlkes and Mallows' ``.b`` with
+            what is ``.expected`` of unrelated trees and its ``.spread``.
+
+        Raises
+        ------
+        InputError
+            When the items are not the same.
+
+        Examples
+        --------
+        >>> import shoal
+        >>> X = [[0.0], [1.0], [5.0], [7.0]]
+        >>> shoal.linkage(X, "single").compare(shoal.linkage(X, "complete"), k=[2]).b.tolist()
+        [1.0]
+        """
+        if set(self.ids) != set(other.ids):
+            odd = next(iter(set(self.ids) ^ set(other.ids)))
+            raise InputError(f"The trees are of different items: {odd!r} is in one of them only.",
+                             "Compare trees of the same items.")
+        place = {name: i for i, name in enumerate(other.ids)}
+        ks = np.arange(2, min(self.n, 51)) if k is None else _whole_numbers(k, 1, self.n, "k")
+
+        def cut(merges: Merges, many: int) -> Ints:
+            return (self if merges is self.merges else other).cut(k=many).labels
+
+        return compare(self.merges, other.merges, np.array([place[name] for name in self.ids]), ks, cut)
 
     def require_data(self, what: str) -> Carrier:
         """Return the data the tree was built from, or say that it is needed."""
@@ -452,6 +597,14 @@ class Suggestions:
         from shoal.data.tables import to_frame
 
         return to_frame({name: [getattr(r, name) for r in self.rows] for name in suggest.CutRow._fields}, like)
+
+
+def _whole_numbers(values: Any, low: int, high: int, name: str) -> Ints:
+    """Read a list of whole numbers from low to high."""
+    found = np.asarray(values)
+    if found.ndim != 1 or (found.size and (found.dtype.kind not in "iu" or not low <= found.min() <= found.max() <= high)):
+        raise InputError(f"{name}={values!r} was given.", f"Give a list of whole numbers from {low} to {high:,}.")
+    return found.astype(np.int64)
 
 
 def load(path: Any) -> Tree:
