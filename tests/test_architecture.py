@@ -35,6 +35,7 @@ ALLOWED = {
     "fastexcel": ("data/",), "xlsxwriter": ("data/",),
     "dask": ("scale/",), "distributed": ("scale/",),
     "anywidget": ("explore/",),
+    "networkx": ("trees/exchange.py",),
 }
 # These take longer to import than small work takes to do, so they are imported by the function that needs them.
 LATE = ("numba", "scipy", "matplotlib", "polars", "pandas", "pyarrow", "fastexcel", "xlsxwriter", "dask", "distributed")
