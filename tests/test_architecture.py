@@ -37,7 +37,8 @@ ALLOWED = {
     "anywidget": ("explore/",),
     "networkx": ("trees/exchange.py",),
 }
-# These take longer to import than small work takes to do, so they are imported by the function that needs them.
+# These take longer to import than small work takes to do, so they are imported by the function that needs them; but for
+# hierarchy.py, which has scipy's names and is imported by name.
 LATE = ("numba", "scipy", "matplotlib", "polars", "pandas", "pyarrow", "fastexcel", "xlsxwriter", "dask", "distributed")
 
 MAX_LINES = 90  # of a function, without its docstring
@@ -129,7 +130,7 @@ def test_third_party_packages_stay_in_their_rooms(path: Path) -> None:
         assert package in ALLOWED, f"{name(path)}:{line} imports {package}, which no rule allows"
         assert name(path).startswith(ALLOWED[package]), \
             f"{name(path)}:{line} imports {package}; that is for {', '.join(ALLOWED[package])}"
-        assert not (early and package in LATE), \
+        assert not (early and package in LATE) or name(path) == "hierarchy.py", \
             f"{name(path)}:{line} imports {module} with the file; do so inside the function that needs it"
 
 

@@ -17,6 +17,7 @@ _HOME = {
     "similarities": "shoal.data.carriers",
     "graph": "shoal.data.carriers",
     "grid": "shoal.data.grids",
+    "hierarchy": "shoal.hierarchy",
     "read_file": "shoal.data.files",
     "plan": "shoal.trees.linkage",
     "spanning_tree": "shoal.trees.spanning",
@@ -34,6 +35,7 @@ __all__ = [
     "distances",
     "graph",
     "grid",
+    "hierarchy",
     "linkage",
     "load",
     "plan",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from shoal import hierarchy
     from shoal.clusters import Clusters
     from shoal.data.carriers import distances, graph, points, similarities
     from shoal.data.files import read_file
@@ -59,7 +62,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'shoal' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    home = import_module(_HOME[name])
+    value = home if home.__name__ == f"shoal.{name}" else getattr(home, name)
     globals()[name] = value
     return value
 
