@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 import shoal
 from shoal.judge import silhouette as judge
-from shoal.judge.silhouette import distance_sums, silhouette_of, summarise
+from shoal.judge.silhouette import (
+    distance_sums,
+    distance_sums_of,
+    silhouette_of,
+    silhouettes_of_unions,
+    summarise,
+    sums_of,
+)
 from strategies import points, square_distances
 
 
@@ -132,4 +139,70 @@ def test_sums_are_the_same_bits_in_blocks_of_any_size_on_any_threads(monkeypatch
             found.add(whole.tobytes())
     finally:
         shoal.set_threads(None)
+    assert len(found) == 1
+
+
+@given(st.integers(4, 14), st.integers(2, 6), st.data())
+def test_of_every_union_is_what_the_book_says(n: int, k: int, data: st.DataObject) -> None:
+    k = min(k, n)
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    X = rng.integers(0, 3, (n, 2)).astype(float) if data.draw(st.booleans()) else rng.normal(size=(n, 2))
+    D = np.sqrt(((X[:, None] - X[None]) ** 2).sum(axis=2))
+    labels = rng.permutation(np.concatenate([np.arange(k), rng.integers(-1, k, n - k)]))
+    w = rng.integers(1, 4, n).astype(float)
+    joins, alive = [], list(range(k))
+    for _ in range(data.draw(st.integers(0, k - 1))):
+        a, b = rng.permutation(alive)[:2]
+        joins.append((a, b))
+        alive.remove(b)
+    found = silhouettes_of_unions(shoal.points(X), labels, np.array(joins, int).reshape(-1, 2), w)
+    assert len(found) == len(joins) + 1
+    now = labels.copy()
+    for s in range(len(joins) + 1):
+        if len(set(now.tolist()) - {-1}) > 1:
+            book, inside = np.array(by_the_book(D.tolist(), now.tolist(), w)), now >= 0
+            assert found[s] == pytest.approx(np.average(book[inside], weights=w[inside]), rel=1e-9, abs=1e-12)
+        else:
+            assert np.isnan(found[s])
+        if s < len(joins):
+            now[now == joins[s][1]] = joins[s][0]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cityblock", "chebyshev", "cosine", "correlation"])
+def test_sums_side_by_side_are_those_of_rows(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    for dtype in (np.float64, np.float32):
+        data = shoal.points(rng.normal(size=(60, 7)).astype(dtype) + 1, metric)
+        labels, w = rng.integers(-1, 5, 60), rng.uniform(0.5, 2, 60)
+        items = np.array([3, 59, 0, 3, 17])
+        sums, block = sums_of(data, labels, 5, w)
+        assert block > 1
+        from shoal.data.rows import rows_of
+
+        expected = distance_sums(rows_of(data), items, labels, 5, w)
+        np.testing.assert_allclose(sums(items), expected, rtol=1e-12, atol=1e-14)
+        assert (sums(np.arange(60))[items] == sums(items)).all()
+        assert (distance_sums_of(data, items, labels, 5, w) == sums(items)).all()
+
+
+def test_sums_of_very_large_and_small_numbers() -> None:
+    X, labels = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 3
+    plain = sums_of(shoal.points(X), labels, 3, np.ones(20))[0](np.arange(20))
+    for scale in (2.0**900, 2.0**-900):
+        found = sums_of(shoal.points(X * scale), labels, 3, np.ones(20))[0](np.arange(20))
+        assert (found == plain * scale).all()
+    sums, _ = sums_of(shoal.points(X * 2.0**900, "sqeuclidean"), labels, 3, np.ones(20))
+    with pytest.raises(shoal.errors.InputError, match="finite"):
+        sums(np.arange(20))
+
+
+def test_all_cuts_are_the_same_bits_compiled_and_as_plain_python() -> None:
+    from shoal.runtime.kernel import plain_python
+
+    data = shoal.points(np.random.default_rng(0).normal(size=(40, 5)))
+    labels, joins = np.arange(40) % 6, np.array([[0, 1], [2, 3], [0, 2], [4, 5], [0, 4]])
+    found = set()
+    for plain in (False, True):
+        with plain_python(plain):
+            found.add(silhouettes_of_unions(data, labels, joins, np.ones(40)).tobytes())
     assert len(found) == 1

@@ -1,14 +1,143 @@
-"""Cuts at a number of clusters or at a height. A cut is the list of the tree's nodes that are the clusters."""
+"""Cuts at a number of clusters or at a height. A cut is the list of the tree's nodes that are the clusters.
+
+Every rule for cutting stands on two passes: one over the merges, children first, that carries a largest value or a sum
+from the items to the root; and one over all nodes at once, that picks those that pass a test while their parent fails it.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import InputError, is_whole
-from shoal.trees.merges import Floats, Ints, Merges, parents
+from shoal.runtime.kernel import kernel, plain_if_cheap
+from shoal.trees.merges import PLAIN_ITEM_S, Floats, Ints, Merges, parents
 
-__all__ = ["cut_height", "cut_k", "height_range", "is_monotone", "labels_of", "tops"]
+if TYPE_CHECKING:
+    from shoal.data.records import Carrier
+
+__all__ = ["Cut", "Subject", "cut_height", "cut_k", "height_range", "is_monotone", "labels_of", "labels_of_cut",
+           "largest_below", "number_option", "picked", "subtree_sums", "tops", "whole_option"]
+
+
+class Subject(NamedTuple):
+    """What a rule may look at.
+
+    Attributes
+    ----------
+    merges : Merges
+    data : carrier or None
+        What the tree was built from.
+    weights : ndarray of float64, shape (n,), or None
+        How many items each stands for; None: one.
+    method : str
+        The linkage; "unknown" for a tree from elsewhere.
+    """
+
+    merges: Merges
+    data: Carrier | None = None
+    weights: Floats | None = None
+    method: str = "unknown"
+
+    @property
+    def weights_or_ones(self) -> Floats:
+        """The weights, 1 where there are none."""
+        return np.ones(self.merges.n) if self.weights is None else self.weights
+
+    @property
+    def parts(self) -> int:
+        """Number of subtrees that only merges of infinite height join."""
+        return 1 + int(np.isinf(self.merges.height).sum())
+
+    def masses(self) -> Floats:
+        """Summed weight of the items below every node; shape (2n - 1,)."""
+        if self.weights is None:
+            return np.concatenate([np.ones(self.merges.n), self.merges.size])
+        return subtree_sums(self.merges, np.concatenate([self.weights, np.zeros(self.merges.n - 1)]))
+
+
+class Cut(NamedTuple):
+    """What a rule chose.
+
+    Attributes
+    ----------
+    nodes : ndarray of int
+        Nodes of which none is below another. Items below none of them are noise.
+    score : float or None
+        The rule's own measure of this cut; None where it has none.
+    height : float or None
+        A height at which a horizontal line makes these clusters, where the rule chose one.
+    how : str
+        The rule, what it was asked and what it found, in a few words.
+    joined : tuple of two ndarrays of int, optional
+        Items below none of the nodes that were given to a cluster all the same, and the node of that cluster for each.
+    """
+
+    nodes: Ints
+    score: float | None
+    height: float | None
+    how: str
+    joined: tuple[Ints, Ints] | None = None
+
+
+def whole_option(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Return an option that is a whole number from low to high, or say which numbers it may be."""
+    if not is_whole(value) or value < low or (high is not None and value > high):
+        allowed = f"of at least {low}" if high is None else f"from {low} to {high:,}"
+        raise InputError(f"{name}={value!r} was given.", f"Give a whole number {allowed}.")
+    return int(value)
+
+
+def number_option(name: str, value: Any, low: float = -np.inf) -> float:
+    """Return an option that is a number of at least `low`, or say that it must be."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if isinstance(value, (bool, str)) or not number >= low:
+        raise InputError(f"{name}={value!r} was given.", "Give a number." if low == -np.inf
+                         else f"Give a number of at least {low:g}.")
+    return number
+
+
+@kernel
+def carry_largest(left: Any, right: Any, value: Any) -> None:
+    """value[n + t] = max(value[n + t], value[left[t]], value[right[t]]), children first."""
+    n = left.shape[0] + 1
+    for t in range(n - 1):
+        value[n + t] = max(value[n + t], max(value[left[t]], value[right[t]]))
+
+
+@kernel
+def carry_sums(left: Any, right: Any, value: Any) -> None:
+    """value[n + t] += value[left[t]] + value[right[t]], children first."""
+    n = left.shape[0] + 1
+    for t in range(n - 1):
+        value[n + t] += value[left[t]] + value[right[t]]
+
+
+def largest_below(merges: Merges, values: Floats) -> Floats:
+    """Return for every node the largest of the values of the merges in its subtree, -inf for items; shape (2n - 1,)."""
+    n = merges.n
+    top = np.concatenate([np.full(n, -np.inf), values])
+    with plain_if_cheap(PLAIN_ITEM_S * n):
+        carry_largest(merges.left.astype(np.int64), merges.right.astype(np.int64), top)
+    return top
+
+
+def subtree_sums(merges: Merges, values: Floats) -> Floats:
+    """Return for every node the sum of the values, shape (2n - 1,), of all nodes in its subtree, itself included."""
+    total = np.array(values, np.float64)
+    with plain_if_cheap(PLAIN_ITEM_S * merges.n):
+        carry_sums(merges.left.astype(np.int64), merges.right.astype(np.int64), total)
+    return total
+
+
+def picked(passes: NDArray[np.bool_], parent: Ints) -> Ints:
+    """Return the nodes that pass a test while their parent does not; shape of both (2n - 1,)."""
+    return np.flatnonzero(passes & (~passes[parent] | (parent < 0)))
 
 
 def cut_k(merges: Merges, k: int, parent: Ints | None = None) -> Ints:
@@ -44,13 +173,9 @@ def is_monotone(merges: Merges) -> bool:
 
 def tops(merges: Merges) -> Floats:
     """Return for every node the largest height in its subtree, -inf for items; shape (2n - 1,)."""
-    n = merges.n
     if is_monotone(merges):
-        return np.concatenate([np.full(n, -np.inf), merges.height])
-    top = [-np.inf] * n
-    for left, right, height in zip(merges.left.tolist(), merges.right.tolist(), merges.height.tolist(), strict=True):
-        top.append(max(height, top[left], top[right]))
-    return np.array(top)
+        return np.concatenate([np.full(merges.n, -np.inf), merges.height])
+    return largest_below(merges, merges.height)
 
 
 def cut_height(merges: Merges, height: float, parent: Ints | None = None) -> Ints:
@@ -67,9 +192,7 @@ def cut_height(merges: Merges, height: float, parent: Ints | None = None) -> Int
         h = np.nan
     if np.isnan(h):
         raise InputError(f"The height to cut at is {height!r}.", "Give a number.")
-    top = tops(merges)
-    up = parents(merges) if parent is None else parent
-    return np.flatnonzero((top <= h) & ((top[up] > h) | (up < 0)))  # up to an infinite height, the root is whole
+    return picked(tops(merges) <= h, parents(merges) if parent is None else parent)
 
 
 def labels_of(nodes: Ints, begin: Ints, count: NDArray[np.int64], order: Ints) -> tuple[Ints, Ints]:
@@ -98,6 +221,16 @@ def labels_of(nodes: Ints, begin: Ints, count: NDArray[np.int64], order: Ints) -
     along[places] = np.repeat(np.arange(len(ranked)), sizes)
     labels = np.empty(len(order), np.int64)
     labels[order] = along
+    return labels, ranked
+
+
+def labels_of_cut(cut: Cut, begin: Ints, count: NDArray[np.int64], order: Ints) -> tuple[Ints, Ints]:
+    """Label every item as `labels_of` does, and then those that were given to a cluster without being below its node."""
+    labels, ranked = labels_of(cut.nodes, begin, count, order)
+    if cut.joined is not None:
+        items, nodes = cut.joined
+        by_node = np.argsort(ranked)
+        labels[items] = by_node[np.searchsorted(ranked, nodes, sorter=by_node)]
     return labels, ranked
 
 
