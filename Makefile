@@ -34,7 +34,7 @@ help:
 	@touch $@
 
 demo: .venv/user
-	$(BIN)/shoal cluster examples/data/usarrests.csv --id state --scale standard --out demo-output --force
+	$(BIN)/shoal cluster examples/data/usarrests.csv --id state --scale standard -k 4 --out demo-output --force
 
 lint: .venv/dev
 	$(BIN)/ruff check .

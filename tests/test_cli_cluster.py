@@ -68,7 +68,7 @@ def parts_left(folder: Path) -> list[str]:
 
 
 def test_points_give_a_folder_with_everything(example_data: Path) -> None:
-    done = run("cluster", example_data / "usarrests.csv", "--id", "state", "--scale", "standard")
+    done = run("cluster", example_data / "usarrests.csv", "--id", "state", "--scale", "standard", "-k", 2)
     assert (done.exit_code, done.stderr) == (0, "")
     folder = Path("usarrests-clusters")
     assert {p.name for p in folder.iterdir()} == {"clusters.csv", "clusters.xlsx", "dendrogram.svg", "clusters.svg",
@@ -83,17 +83,26 @@ def test_points_give_a_folder_with_everything(example_data: Path) -> None:
 
 
 def test_summary_says_what_was_done(example_data: Path) -> None:
-    done = run("cluster", example_data / "usarrests.csv", "--scale", "standard", "--no-plot")
+    done = run("cluster", example_data / "usarrests.csv", "--scale", "standard", "--no-plot", "-k", 2)
     text = " ".join(done.stdout.split())
     assert "usarrests.csv: 50 items, 4 features, euclidean distances, standard scaling" in text
     assert "Column 'state' was taken as the ids" in text
     assert "ward linkage (by default" in text
     assert "Cophenetic correlation 0.698" in text
-    assert "2 clusters at height 10.46, suggested with weak evidence" in text
-    assert "-k N or --height H" in text
+    assert "2 clusters at height 10.46, as asked" in text
     assert "0 19 38% New Mexico Alabama, Alaska" in text
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert "\x1b" not in done.stdout
+
+
+def test_one_cluster_is_an_answer(example_data: Path) -> None:
+    done = run("cluster", example_data / "usarrests.csv", "--scale", "standard", "--no-plot", "--suggest")
+    text = " ".join(done.stdout.split())
+    assert "No cut is suggested. One cluster: the highest split is not clearly more separate" in text
+    assert "-k N or --height H" in text
+    for rule in (">evidence", "silhouette", "calinski_harabasz", "stable", "persistence"):
+        assert f"{rule} " in text
+    assert {row[1] for row in read_csv(Path("usarrests-clusters/clusters.csv"))[1:]} == {"0"}
 
 
 @pytest.mark.parametrize(("file", "options", "n", "says"), [
@@ -400,7 +409,7 @@ def test_a_real_interrupt_ends_with_130(child_env: dict[str, str]) -> None:
 
 
 def test_a_whole_process(example_data: Path, child_env: dict[str, str]) -> None:
-    done = process(child_env, "cluster", example_data / "usarrests.csv", "--json")
+    done = process(child_env, "cluster", example_data / "usarrests.csv", "--json", "-k", "2")
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["k"] == 2
 

@@ -196,7 +196,8 @@ def test_both_k_and_a_height_are_refused() -> None:
 def test_heights_beyond_the_tree() -> None:
     tree = shoal.linkage([[0.0], [1.0], [5.0]], "single")
     assert tree.cut(height=np.inf).k == 1
-    assert tree.cut(height=-1).k == 3
+    with pytest.raises(InputError, match="0 or more"):
+        tree.cut(height=-1)
     assert tree.cut(height=0.5).k == 3
     assert tree.cut(height=1).k == 2
     assert tree.cut(height=4).k == 1

@@ -9,7 +9,9 @@ import pytest
 
 import shoal
 from shoal.cuts import suggest
-from shoal.cuts.suggest import CutRow, verdict
+from shoal.cuts.evidence import Split, Verdict
+from shoal.cuts.panel import RuleRow
+from shoal.cuts.suggest import wording
 from strategies import METHODS
 
 
@@ -21,8 +23,8 @@ def blobs(k: int, seed: int, each: int = 30, d: int = 2) -> Any:
     return np.concatenate([rng.normal(c, 1.0, (each + 3 * j, d)) for j, c in enumerate(centres)])
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("k", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("k", [2, 3, 6])
 @pytest.mark.parametrize("method", ["ward", "average"])
 def test_planted_clusters_are_found(method: str, k: int, seed: int) -> None:
     X = blobs(k, seed)
@@ -31,18 +33,18 @@ def test_planted_clusters_are_found(method: str, k: int, seed: int) -> None:
     assert found.best.k == k
     planted = np.repeat(np.arange(k), [30 + 3 * j for j in range(k)])
     assert len({*zip(planted.tolist(), found.best.labels.tolist(), strict=True)}) == k
-    assert found.evidence in (("good", "fair") if method == "ward" else ("good",))  # ward's heights grow with the sizes
+    assert found.evidence == "good"
     assert f"k = {k}" in found.reason
-    assert shoal.linkage(X, method).cut().k == k
 
 
-@pytest.mark.parametrize("method", ["ward", "average"])
-def test_one_gaussian_is_weak_evidence(method: str) -> None:
+@pytest.mark.parametrize("method", ["ward", "average", "single"])
+def test_one_gaussian_is_one_cluster(method: str) -> None:
     for seed in range(5):
-        X = np.random.default_rng(seed).normal(size=(300, 5))
+        X = np.random.default_rng(seed).normal(size=(120, 5))
         found = shoal.linkage(X, method).suggest_cuts()
+        assert found.best is None
         assert found.evidence in ("weak", "none")
-        assert found.best is None or "weak" in found.reason
+        assert found.reason.startswith("One cluster")
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -122,13 +124,14 @@ def test_the_tutorial_has_two_clusters(tutorial150: Any) -> None:
     assert found.best is not None
     assert (found.best.k, found.evidence) == (2, "good")
     assert found.best.sizes.tolist() == [100, 50]
-    assert "agree" in found.reason
     text = repr(found)
-    assert "> 2" in text
-    assert found.reason in text
-    assert found.to_frame("pandas").columns.tolist() == list(CutRow._fields)
+    assert ">evidence            2" in text
+    assert found.reason in " ".join(text.split())
+    assert found.to_frame("pandas").columns.tolist() == list(RuleRow._fields)
+    assert [r.k for r in found.rows] == list(range(2, 16))
 
 
+@pytest.mark.large
 def test_a_sample_of_a_large_tree_says_nearly_the_same_every_time() -> None:
     X = blobs(3, 0, each=750)
     n = len(X)
@@ -141,36 +144,72 @@ def test_a_sample_of_a_large_tree_says_nearly_the_same_every_time() -> None:
     assert first.rows[1].silhouette == pytest.approx(tree.cut(k=3).silhouette().mean, abs=0.01)
 
 
-def row(k: int, gap: float, silhouette: float) -> CutRow:
-    return CutRow(k, 1.0, 1.0 + gap, gap, silhouette)
+def verdict(*scores: float, refused: float = 0.0, also: tuple[int, ...] = ()) -> Verdict:
+    taken = tuple(Split(9, 5, score, 2.0) for score in scores)
+    return Verdict(np.arange(len(scores) + 1), taken, (Split(8, 5, refused, 2.0),), also)
 
 
-def test_the_verdict_weighs_heights_against_silhouettes() -> None:
-    k, evidence, why = verdict([row(2, 0.1, 0.4), row(3, 0.5, 0.8), row(4, 0.1, 0.5)])
-    assert (k, evidence) == (3, "good")
-    k, evidence, why = verdict([row(2, 0.6, 0.4), row(3, 0.1, 0.8)])
-    assert (k, evidence) == (3, "fair")
-    assert "would give 2" in why
-    k, evidence, why = verdict([row(2, 0.6, 0.79), row(3, 0.7, 0.8), row(4, 0.0, 0.78), row(5, 0.0, 0.7)])
-    assert (k, evidence) == (3, "fair")
-    assert "k = 2 and 4 are about as good" in why
-    k, evidence, why = verdict([row(2, 0.6, 0.79), row(3, 0.7, 0.8)])
-    assert "k = 2 is about as good" in why
-    k, evidence, why = verdict([row(2, 0.5, 0.49), row(3, 0.1, 0.2)])
-    assert (k, evidence) == (2, "weak")
-    k, evidence, why = verdict([row(2, 0.5, 0.2), row(3, 0.1, 0.1)])
-    assert (k, evidence) == (2, "weak")
-    assert "weak" in why
-    k, evidence, why = verdict([row(2, 0.5, 0.2), row(3, 0.1, 0.4)])
-    assert (k, evidence) == (3, "weak")
-    assert verdict([row(2, 0.0, -0.1), row(3, 0.0, 0.0)])[:2] == (None, "none")
-    assert verdict([])[:2] == (None, "none")
+def test_the_wording_follows_the_weakest_split() -> None:
+    assert wording(verdict(9.0, 4.1), 20)[0] == "good"
+    evidence, why = wording(verdict(9.0, 3.9), 20)
+    assert evidence == "fair"
+    assert "k = 3" in why
+    assert "3.9 standard deviations" in why
+    evidence, why = wording(verdict(9.0, 2.1, also=(2, 4)), 20)
+    assert evidence == "weak"
+    assert "k = 2 and 4 cannot be told apart" in why
+    assert "look at the tree" in why
+    assert wording(verdict(np.inf), 20) == ("good", "k = 2: no edge joins the clusters.")
+    evidence, why = wording(verdict(refused=-0.5), 20)
+    assert evidence == "none"
+    assert "-0.5 standard deviations; more than 2.0" in why
+    assert wording(verdict(refused=1.9, also=(2,)), 20)[0] == "weak"
+    assert wording(Verdict(np.arange(1), (), (), ()), 3)[0] == "none"
 
 
-def test_of_equal_scores_the_fewest_clusters_are_taken() -> None:
-    assert verdict([row(2, 0.3, 0.6), row(3, 0.3, 0.6), row(4, 0.3, 0.6)])[0] == 2
-    rounded = [row(2, 0.3, 0.6), row(3, 0.3, 0.6 + 1e-16), row(4, 0.3, 0.6 + 2e-16)]
-    assert verdict(rounded)[0] == 2
+@pytest.mark.parametrize("metric", ["euclidean", "cityblock", "cosine"])
+@pytest.mark.parametrize("given", ["points", "distances"])
+def test_given_distances_and_other_metrics_show_the_same_clusters(given: str, metric: str) -> None:
+    from scipy.spatial.distance import pdist
+
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(c, 0.5, (20, 3)) for c in ((9, 0, 0), (0, 9, 0), (0, 0, 9))])
+    tree = shoal.linkage(X, "average", metric) if given == "points" else \
+        shoal.linkage(shoal.distances(pdist(X, metric)), "average")
+    best = tree.suggest_cuts().best
+    assert best is not None
+    assert sorted(np.unique(best.labels, return_inverse=True)[1].reshape(3, 20).std(axis=1).tolist()) == [0, 0, 0]
+    assert best.k == 3
+
+
+def test_coordinates_keep_the_distances() -> None:
+    from scipy.spatial.distance import pdist
+
+    rng = np.random.default_rng(0)
+    for shape in ((40, 3), (30, 300)):
+        X = rng.normal(size=shape)
+        near = pdist(suggest.coordinates(shoal.points(X), np.arange(len(X))))
+        far = pdist(suggest.coordinates(shoal.distances(pdist(X)), np.arange(len(X))))
+        expected = pdist(X)
+        np.testing.assert_allclose(near / near[0], expected / expected[0], rtol=1e-8)
+        np.testing.assert_allclose(far / far[0], expected / expected[0], rtol=1e-8)
+
+
+def test_outliers_are_in_no_cluster_when_they_join_last() -> None:
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(0, 1, (40, 2)), rng.normal(30, 1, (40, 2)), [[500.0, 0.0]]])
+    best = shoal.linkage(X, "single").suggest_cuts().best
+    assert best is not None
+    assert best.k == 2
+    assert np.flatnonzero(best.labels < 0).tolist() == [80]
+
+
+def test_the_most_clusters_are_the_highest_splits() -> None:
+    tree = shoal.linkage(blobs(5, 0), "average")
+    for most in (2, 3, 4, 5):
+        best = tree.suggest_cuts(most).best
+        assert best is not None
+        assert best.labels.tolist() == tree.cut(k=most).labels.tolist()
 
 
 def test_the_data_is_needed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,19 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import model
-from shoal.clusters import Assignment, Clusters
-from shoal.cuts import flat, suggest
+from shoal.clusters import Clusters, Placed
+from shoal.cuts import flat, rules, suggest
+from shoal.cuts.panel import EVIDENCE, RuleRow, panel
 from shoal.data import features
 from shoal.data.carriers import Carrier, Points, as_carrier
-from shoal.data.rows import rows_of, rows_of_new
+from shoal.data.rows import rows_of
 from shoal.errors import InputError, is_whole
 from shoal.judge.comparison import Comparison, compare
 from shoal.judge.support import Support, bootstrap
 from shoal.runtime import memory
 from shoal.runtime.progress import Progress, Ticker
-from shoal.trees import fidelity, place
+from shoal.trees import fidelity
 from shoal.trees import linkage as engines
 from shoal.trees.fidelity import EXACT_PAIRS, Fidelity
+from shoal.trees.insert import Inserted, insert, joined
 from shoal.trees.merges import (
     Floats,
     Ints,
@@ -231,7 +234,7 @@ class Tree:
         begin = int(self._begin[node])
         return [self.ids[i] for i in self._leaves[begin:begin + int(self._count[node])].tolist()]
 
-    def cut(self, k: int | None = None, height: float | None = None) -> Clusters:
+    def cut(self, k: int | None = None, height: float | None = None, *, rule: str | None = None, **options: Any) -> Clusters:
         """Cut the tree into clusters.
 
         Parameters
@@ -240,30 +243,43 @@ class Tree:
             Exactly so many clusters, also under ties and inversions: the last k - 1 merges are undone.
         height : float, optional
             The largest subtrees all of whose merges are at or below this height.
+        rule : str, optional
+            A name of `shoal.cuts.rules.RULES`: "inconsistent", "gap", "silhouette", "dynamic", "stable", "persistence" …
+        **options
+            The rule's own, such as ``t=1.5`` or ``min_size=20``.
 
         Returns
         -------
         Clusters
-            Numbered from left to right. With neither argument, the cut that `suggest_cuts` puts first.
+            Numbered from left to right. With no argument, the cut that `suggest_cuts` puts first.
 
         Raises
         ------
         InputError
-            When both are given, or k is not in 1 … n.
+            When both k and height are given, k is not in 1 … n, height is below 0, or a rule or option is not known.
 
         Examples
         --------
         >>> import shoal
         >>> tree = shoal.linkage([[0.0], [0.0], [0.0], [9.0]], "complete")
-        >>> tree.cut(k=3).k, tree.cut(height=0).k
-        (3, 2)
+        >>> tree.cut(k=3).k, tree.cut(height=0).k, tree.cut(rule="gap").k
+        (3, 2, 2)
         """
+        if rule is not None:
+            options |= {name: value for name, value in (("k", k), ("height", height)) if value is not None}
+            return self._clusters(rules.cut_by_rule(rule, self._subject, **options))
+        if options:
+            raise InputError(f"The option {next(iter(options))!r} was given without a rule.",
+                             f"Give rule=..., one of {', '.join(rules.RULES)}.")
         if k is not None and height is not None:
             raise InputError(f"Both k={k!r} and height={height!r} were given.", "Give one of them.")
         if k is not None:
-            return self._clusters(flat.cut_k(self.merges, k, self._parent), f"k = {k}")
+            return self._clusters(flat.Cut(flat.cut_k(self.merges, k, self._parent), None, None, f"k = {k}"))
         if height is not None:
-            return self._clusters(flat.cut_height(self.merges, height, self._parent), f"height {float(height):g}", height)
+            nodes = flat.cut_height(self.merges, height, self._parent)
+            if height < 0:
+                raise InputError(f"The height to cut at is {height!r}.", "Heights are 0 or more.")
+            return self._clusters(flat.Cut(nodes, None, float(height), f"height {float(height):g}"))
         best = self.suggest_cuts().best
         return self.cut(k=1) if best is None else best
 
@@ -278,16 +294,18 @@ class Tree:
             return [self.cut(k=one) for one in k]
         return [self.cut(height=one) for one in height or ()]
 
-    def _clusters(self, nodes: Ints, how: str, height: float | None = None) -> Clusters:
-        labels, ranked = flat.labels_of(nodes, self._begin, self._count, self._leaves)
-        if height is None and (span := flat.height_range(self.merges, ranked, self._parent)) is not None:
+    def _clusters(self, cut: flat.Cut) -> Clusters:
+        labels, ranked = flat.labels_of_cut(cut, self._begin, self._count, self._leaves)
+        height = cut.height
+        whole = len(ranked) > 0 and cut.joined is None and bool((labels >= 0).all())
+        if height is None and whole and (span := flat.height_range(self.merges, ranked, self._parent)) is not None:
             low, high = span
             middle = low + (high - low) / 2 if np.isfinite(high) else 1.05 * low
             height = middle if middle < high else low  # between neighbouring numbers, a middle may round up
-        return Clusters(labels, ranked, self, how, height)
+        return Clusters(labels, ranked, self, cut.how, height)
 
     def suggest_cuts(self, most: int = MOST_SUGGESTED) -> Suggestions:
-        """Score the cuts into 2, 3, … clusters by the heights of the tree and by the silhouette, and choose one.
+        """Choose the clusters that the data speaks for, or none, and show beside them what other rules would say.
 
         Parameters
         ----------
@@ -297,19 +315,28 @@ class Tree:
         Returns
         -------
         Suggestions
-            ``.rows`` with k, heights, gap and silhouette; ``.best``, a `Clusters` or None for "one cluster only";
-            ``.reason`` in a sentence; ``.evidence``: good, fair, weak or none.
+            ``.best``, a `Clusters` or None for "one cluster only"; ``.reason`` in a sentence or two; ``.evidence``: good,
+            fair, weak or none; ``.also``, numbers of clusters that cannot be told apart from it; ``.rows``, one for every
+            k, and ``.rules``, one for every rule.
 
         Notes
         -----
-        One pass over the distances of at most 2,000 items, whatever `most` is.
+        From the root down, a split is taken where its sides are more separate than those of structureless data of the same
+        size and shape, through the same linkage. At most 2,000 items are looked at, 1,000 where there are no coordinates;
+        see docs/guide/choosing-a-cut.md.
         """
         if not is_whole(most) or most < 1:
             raise InputError(f"most={most!r} was given.", "Give the largest number of clusters to consider, at least 1.")
         data = self.require_data("Suggesting a cut")
         rows = suggest.score_cuts(self.merges, self._begin, self._leaves, rows_of(data), self.weights_or_ones, most)
-        k, evidence, reason = suggest.verdict(rows)
-        return Suggestions(tuple(rows), None if k is None else self.cut(k=k), evidence, reason)
+        found = suggest.choose(self.merges, self._begin, self._leaves, data, self.method, int(most))
+        evidence, reason = suggest.wording(found, self.n)
+        best = self._clusters(suggest.as_cut(found)) if len(found.nodes) > 1 else None
+        return Suggestions(tuple(rows), best, evidence, reason, found.also, self)
+
+    @property
+    def _subject(self) -> flat.Subject:
+        return flat.Subject(self.merges, self.data, self.weights, self.method)
 
     def cophenetic_correlation(self) -> float:
         """Correlation between the heights at which items meet in the tree and their distances; see `fidelity`.
@@ -488,18 +515,75 @@ class Tree:
                              f"Give points with metric={known!r}.")
         return dataclasses.replace(self, data=carrier)
 
-    def assign(self, clusters: Clusters, new: Any, ids: Sequence[Any] | None = None) -> Assignment:
-        """Assign new items to the clusters of a cut of this tree; see `Clusters.predict`."""
-        if self.method == "unknown":
-            raise InputError("The tree came from elsewhere, and its linkage method is not known.",
-                             "Give it: Tree.from_scipy(Z, method='average').")
-        names, blocks = rows_of_new(self.require_data("Placing new items"), new, ids)
-        shapes = place.cluster_shapes(self.merges, clusters.nodes, clusters.labels, self.method, self.weights_or_ones)
-        found = np.concatenate([place.distances_to_clusters(block, shapes, self.method) for block in blocks])
-        labels = found.argmin(axis=1)
-        nearest = found[np.arange(len(found)), labels]
-        found[np.arange(len(found)), labels] = np.inf
-        return Assignment(labels, nearest, found.min(axis=1) - nearest, names)
+    def place(self, new: Any, *, ids: Sequence[Any] | None = None) -> Placed:
+        """Find where each new item would first merge, were the tree built anew with it.
+
+        Parameters
+        ----------
+        new : array-like or frame
+            New items with the features of the old ones (matched by name, scaled as they were), shape (m, d); or, where the
+            old ones came as a matrix, rows of distances or similarities to all n old items.
+        ids : sequence, optional
+            Names of the new items.
+
+        Returns
+        -------
+        Placed
+            ``.height`` and ``.partner`` (a node of this tree) of every first merge; ``.labels(cut)``, ``.is_new(cut)``.
+
+        Raises
+        ------
+        InputError
+            When features are missing, values are not finite, or the tree has no data or was built along a graph.
+
+        Notes
+        -----
+        Exact for every method, for one new item at a time. Over a kd-tree of the nodes' centres for up to 16 features, else
+        by distances to all old items, O(n·d) an item.
+
+        Examples
+        --------
+        >>> import shoal
+        >>> tree = shoal.linkage([[0.0], [1.0], [9.0]], "single")
+        >>> tree.place([[1.5], [30.0]]).height.tolist()
+        [0.5, 21.0]
+        """
+        return Placed.of(self, new, ids)
+
+    def insert(self, new: Any, *, ids: Any = None, memory_limit: int | str | None = None,
+               progress: Progress = None) -> tuple[Tree, Inserted]:
+        """Return the exact tree of the old and the new items, keeping what the new ones do not touch.
+
+        Parameters
+        ----------
+        new : array-like or frame, shape (m, d)
+            New items with the features of the old ones.
+        ids : sequence, optional
+            Their names.
+        memory_limit, progress
+            See `shoal.linkage`.
+
+        Returns
+        -------
+        tree : Tree
+            The new items follow the old ones.
+        report : Inserted
+            ``.kept`` old merges, the share that was ``.rebuilt``, and ``.how``.
+
+        Raises
+        ------
+        InputError
+            For trees that were built from distances or along a graph.
+        """
+        data = self.require_data("Inserting")
+        if not isinstance(data, Points) or self.engine == "constrained" or self.method == "unknown":
+            raise InputError("New items can be inserted in trees of points with a known method, built without a graph.",
+                             "Build the tree of all items anew.")
+        fresh = data.new(new, ids=ids)
+        merges, report = insert(self.merges, self.method, data, fresh, memory_limit=memory_limit, progress=progress)
+        both = joined(data, fresh)
+        tree = Tree(merges, both.ids or _row_numbers(both.n), self.method, self.engine, both, both.describe(), both.weights)
+        return tree, report
 
     def plot(self, *, cut: Clusters | float | None = None, k: int | None = None, **options: Any) -> Any:
         """Draw the dendrogram.
@@ -567,36 +651,49 @@ class Tree:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Suggestions:
-    """The cuts considered, and the one put first.
+    """Where to cut: the cut put first, and what other rules say.
 
     Attributes
     ----------
     rows : tuple of CutRow
-        k, low, high, gap, silhouette.
+        One for every k: low, high, gap, silhouette.
     best : Clusters or None
-        None: one cluster only.
+        None: one cluster only. Its clusters need not lie at one height, and items may be in none.
     evidence : str
         "good", "fair", "weak" or "none".
     reason : str
         Why, in a sentence or two.
+    also : tuple of int
+        Numbers of clusters that cannot be told apart from the best.
+    tree : Tree
     """
 
     rows: tuple[suggest.CutRow, ...]
     best: Clusters | None
     evidence: str
     reason: str
+    also: tuple[int, ...]
+    tree: Tree
+
+    @cached_property
+    def rules(self) -> tuple[RuleRow, ...]:
+        """Every rule's cut, its agreement with the others, and its stability under resampling; made when first asked for."""
+        again = self.tree.method != "unknown" and self.tree.engine != "constrained" and self.tree.parts == 1
+        return panel(self.tree._subject, suggest.evidence_of(MOST_SUGGESTED), again)
 
     def __repr__(self) -> str:
-        lines = ["  k   heights            gap  silhouette"]
-        lines += [f"{'>' if self.best is not None and r.k == self.best.k else ' '}{r.k:>2}   "
-                  f"{r.low:<8.4g} {r.high:<8.4g} {r.gap:5.1%}  {r.silhouette:10.3f}" for r in self.rows]
+        lines = ["rule                 k    height     score  agreement  stability"]
+        for r in self.rules:
+            height, score = ("" if value is None else f"{value:.4g}" for value in (r.height, r.score))
+            lines.append(f"{'>' if r.rule == EVIDENCE else ' '}{r.rule:<17}{r.k:>4}{height:>10}{score:>10}"
+                         f"{r.agreement:>11.2f}{r.stability:>11.2f}")
         return "\n".join([*lines, self.reason])
 
     def to_frame(self, like: Any = None) -> Any:
-        """Return the rows as a table in the library of `like`."""
+        """Return the rules as a table in the library of `like`."""
         from shoal.data.tables import to_frame
 
-        return to_frame({name: [getattr(r, name) for r in self.rows] for name in suggest.CutRow._fields}, like)
+        return to_frame({name: [getattr(r, name) for r in self.rules] for name in RuleRow._fields}, like)
 
 
 def _whole_numbers(values: Any, low: int, high: int, name: str) -> Ints:

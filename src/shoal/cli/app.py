@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 
 import click
 
+from shoal.cli.assign import assign
 from shoal.cli.cluster import cluster
+from shoal.cli.cut import cut
 from shoal.cli.plan import plan
 from shoal.cli.wording import as_options
 from shoal.errors import ShoalError, ShoalWarning, TooLargeError
@@ -64,6 +66,8 @@ Examples:
   shoal cluster songs.csv --id title
   shoal cluster distances.csv --kind distances -k 5
   shoal plan --items 65536 --features 10
+  shoal cut songs-clusters/model.shoal --rule dynamic
+  shoal assign songs-clusters/model.shoal new.csv
 
 Every command says more with --help.
 """)
@@ -72,5 +76,5 @@ def shoal() -> None:
     """Cluster what a file holds: rows of numbers, distances, similarities or a graph."""
 
 
-shoal.add_command(cluster)
-shoal.add_command(plan)
+for command in (cluster, plan, cut, assign):
+    shoal.add_command(command)

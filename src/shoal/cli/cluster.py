@@ -56,6 +56,7 @@ def _height(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option("-k", "--clusters", "k", type=click.IntRange(min=1), metavar="N",
               help="Cut the tree into so many clusters. Default: the cut the tree suggests, with the reason.")
 @click.option("--height", type=float, metavar="H", callback=_height, help="Cut the tree at this height instead.")
+@click.option("--suggest", is_flag=True, help="Print what every rule for cutting says, too.")
 @click.option("--out", metavar="FOLDER", help="Where the files go. Default: NAME-clusters in the current folder.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--picture", type=click.Choice(PICTURES), default="svg", show_default=True,
@@ -63,8 +64,9 @@ def _height(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option("--no-plot", "picture", flag_value="none", help="Draw no pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the summary.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no summary and no progress; the files are written all the same.")
-def cluster(file: str, k: int | None, height: float | None, out: str | None, force: bool, picture: str, as_json: bool,
-            quiet: bool, method: str | None, memory_limit: int | None, threads: int | None, **reading: Any) -> None:
+def cluster(file: str, k: int | None, height: float | None, suggest: bool, out: str | None, force: bool, picture: str,
+            as_json: bool, quiet: bool, method: str | None, memory_limit: int | None, threads: int | None,
+            **reading: Any) -> None:
     """Cluster what FILE holds.
 
     FILE is a table (CSV, TSV, Excel, Parquet, Arrow) or a matrix (also .npy, .npz, PHYLIP); "-" reads standard input.
@@ -91,6 +93,8 @@ def cluster(file: str, k: int | None, height: float | None, out: str | None, for
     for sentence in left_out:
         click.echo(sentence, err=True)
     _print(result, as_json, quiet)
+    if suggest:
+        click.echo(repr(result.suggestion or result.clusters.tree.suggest_cuts()), err=as_json)
 
 
 def _clustered(carrier: Carrier, method: str | None, k: int | None, height: float | None, memory_limit: int | None,

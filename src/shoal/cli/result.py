@@ -139,7 +139,7 @@ def _chosen(result: Result) -> str:
     if best is None:
         return f"Cut: {_count(clusters.k, 'cluster')}{at}, as asked."
     if best.best is None:
-        return f"No cut is suggested. {best.reason}"
+        return f"No cut is suggested. {best.reason} Choose one with -k N or --height H."
     return (f"Cut: {_count(clusters.k, 'cluster')}{at}, suggested with {best.evidence} evidence. {best.reason} "
             "Choose another with -k N or --height H.")
 

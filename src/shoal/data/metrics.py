@@ -27,14 +27,14 @@ __all__ = ["ADDS_FEATURES", "METRIC_NAMES", "Metric", "resolve_metric"]
 Array = NDArray[np.floating[Any]]
 
 SQUARES, ABSOLUTE, LARGEST, DOT = 0, 1, 2, 3
-_KERNELS = {"euclidean": SQUARES, "sqeuclidean": SQUARES, "cityblock": ABSOLUTE, "chebyshev": LARGEST, "cosine": DOT,
+KERNELS = {"euclidean": SQUARES, "sqeuclidean": SQUARES, "cityblock": ABSOLUTE, "chebyshev": LARGEST, "cosine": DOT,
             "correlation": DOT}
 _SCIPY = ("braycurtis", "canberra", "dice", "hamming", "jaccard", "jensenshannon", "mahalanobis", "matching",
           "minkowski", "rogerstanimoto", "russellrao", "seuclidean", "sokalsneath", "yule")
 _ALIASES = {"l2": "euclidean", "l1": "cityblock", "manhattan": "cityblock", "cb": "cityblock", "cos": "cosine",
             "sqeuclid": "sqeuclidean", "matching": "hamming", "sqe": "sqeuclidean", "infinity": "chebyshev"}
 ADDS_FEATURES = ("euclidean", "sqeuclidean", "cityblock", "minkowski", "chebyshev")  # in the units of the columns
-METRIC_NAMES = tuple(sorted({*_KERNELS, *_SCIPY} - {"matching"}))
+METRIC_NAMES = tuple(sorted({*KERNELS, *_SCIPY} - {"matching"}))
 
 TILE = 512  # columns at a time: their sums and four features of them stay in the first-level cache
 WORTH_COMPILING = 300  # rows from which compiling a caller's function, about a second, is made up for
@@ -190,8 +190,8 @@ class Metric:
         n = X.shape[0]
         D = np.empty(n * (n - 1) // 2, np.float32 if X.dtype == np.float32 else np.float64)
         root = self.name == "euclidean" and not squared
-        scale = _scale_for_squares(X) if root else 1.0
-        fill = self._filler(self._ready(X * scale if scale != 1.0 else X), D, root=root)
+        scale = scale_for_squares(X) if root else 1.0
+        fill = self._filler(self.unit_rows(X * scale if scale != 1.0 else X), D, root=root)
         tasks = pool.triangle_blocks(n, max(1, TASK // max(1, X.shape[1])))
         if ticker is not None:
             ticker.total = len(tasks)
@@ -203,10 +203,10 @@ class Metric:
 
     def between(self, X: Any, Y: Any, ticker: Ticker | None = None) -> NDArray[np.float64]:
         """Return the distances of every row of X to every row of Y, shape (len(X), len(Y)), float64."""
-        scale = _scale_for_squares(X, Y) if self.name == "euclidean" else 1.0
-        rows, columns = (self._ready(Z * scale if scale != 1.0 else Z) for Z in (X, Y))
+        scale = scale_for_squares(X, Y) if self.name == "euclidean" else 1.0
+        rows, columns = (self.unit_rows(Z * scale if scale != 1.0 else Z) for Z in (X, Y))
         out = np.empty((X.shape[0], Y.shape[0]))
-        kind = _KERNELS.get(self.name, -1)
+        kind = KERNELS.get(self.name, -1)
         size = max(1, TASK // max(1, Y.shape[0] * X.shape[1]))
         if _is_sparse(rows):
             def work(i0: int, i1: int) -> None:
@@ -246,7 +246,7 @@ class Metric:
                              "A metric returns one real number for two rows.")
         return found
 
-    def _ready(self, X: Any) -> Any:
+    def unit_rows(self, X: Any) -> Any:
         """Rows as the kernels take them: for cosine of length 1, for correlation centred as well."""
         if self.name not in ("cosine", "correlation"):
             if not _is_sparse(X):
@@ -286,7 +286,7 @@ class Metric:
 
     def _filler(self, X: Any, D: Array, root: bool) -> Callable[[int, int, int], None]:
         """Return work(i0, i1, start), which writes rows of the condensed matrix."""
-        n, kind = X.shape[0], _KERNELS.get(self.name, -1)
+        n, kind = X.shape[0], KERNELS.get(self.name, -1)
         if _is_sparse(X):
             return lambda i0, i1, start: self._fill_sparse(X, kind, root, D, i0, i1, start)
         if kind >= 0:
@@ -386,12 +386,12 @@ def resolve_metric(metric: str | Metric | Callable[..., float], X: Any, params: 
 
 def _with_data_params(name: str, X: Any, given: dict[str, Any]) -> Metric:
     allowed = {"minkowski": {"p", "w"}, "seuclidean": {"V"}, "mahalanobis": {"VI"}, "jensenshannon": {"base"}}
-    weighted = name not in _KERNELS and name not in ("seuclidean", "mahalanobis", "jensenshannon")
+    weighted = name not in KERNELS and name not in ("seuclidean", "mahalanobis", "jensenshannon")
     known = allowed.get(name, set()) | ({"w"} if weighted else set())
     if unknown := sorted(set(given) - known):
         raise InputError(f"The metric {name!r} has no parameter {unknown[0]!r}.",
                          f"It takes {', '.join(sorted(known)) or 'none'}.")
-    if name not in _KERNELS:
+    if name not in KERNELS:
         _refuse_sparse(name, X)
     given = {key: _parameter(name, key, value, X.shape[1]) for key, value in given.items()}
     if name == "minkowski":
@@ -429,12 +429,12 @@ def _parameter(name: str, key: str, value: Any, d: int) -> Any:
 
 
 def _refuse_sparse(name: str, X: Any) -> None:
-    if _is_sparse(X) and name not in _KERNELS:
+    if _is_sparse(X) and name not in KERNELS:
         raise InputError(f"The metric {name!r} is not defined here for sparse rows.",
                          "Use euclidean, sqeuclidean, cityblock, chebyshev or cosine, or densify with .toarray().")
 
 
-def _scale_for_squares(*tables: Any) -> float:
+def scale_for_squares(*tables: Any) -> float:
     """A power of two that brings float64 rows to where their squares neither overflow nor vanish; 1 as a rule."""
     values = [X.data if _is_sparse(X) else X for X in tables if X.dtype == np.float64]
     largest = max((max(float(v.max()), -float(v.min())) for v in values if v.size), default=0.0)

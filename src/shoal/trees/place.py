@@ -1,100 +1,309 @@
-"""Where new items belong: the linkage's own distance from an item to a cluster."""
+"""Where new items belong in a tree: the first merge of each, were the tree built anew with it.
+
+A tree is the record of a greedy run: at step s, s merges are made and the next one is at height[s]. With a new item x, the
+run is the same until the first step s at which some cluster v is no farther from x than height[s], the distance of the pair
+that merges next; there x merges with the nearest such v, at d(x, v). Up to that step x has changed nothing, so v is a node
+of the old tree, and d(x, v) follows from the old items alone. This holds for every method and needs no order of the
+heights: an inversion is a step like any other. On a tie x comes before the old merge, which is one of the runs the ties
+allow.
+
+So each node v, which lives from step birth(v) to step death(v), stands for x's merge at the first step from its birth on
+that is not below d(x, v), if that is within its life; and the first of all these is the one. A node at a distance above
+both the best one's and all heights before the best one's step comes later: that is the bound of the search.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.trees.merges import Floats, Ints, Merges
+from shoal.data.carriers import Carrier, Points
+from shoal.data.rows import rows_of_new
+from shoal.runtime import pool
+from shoal.runtime.kernel import plain_if_cheap
+from shoal.trees import kdtree
+from shoal.trees import place_kernels as kernels
+from shoal.trees.merges import Floats, Ints, Merges, leaf_counts, leaf_order, leaf_positions
+from shoal.trees.stored import SQUARED
 
-__all__ = ["ClusterShapes", "cluster_shapes", "distances_to_clusters"]
+__all__ = ["Coefficients", "History", "Placement", "coefficients", "history", "moved", "node_centres", "place_new",
+           "place_points", "place_rows", "rounding"]
+
+LANES = 8  # new items side by side: a cache line for every old one
+TASK = 64  # new items a search task takes: a millisecond for five features
+FEW_FEATURES = 16  # up to here boxes keep centres apart
+PLAIN_NODE_S = 1.2e-6  # a node and a new item in plain Python
+PLAIN_CENTRE_S, PLAIN_SEARCH_S = 1.5e-5, 1.5e-4  # a feature of a node's centre there, and of a search
+SAFE = 1.0 - 1e-12  # a squared distance to a box is rounded 3·d times
 
 
-class ClusterShapes(NamedTuple):
-    """What the update formula needs of the clusters of a cut.
+class Placement(NamedTuple):
+    """First merges of new items, each in the tree of the old items and itself.
 
     Attributes
     ----------
-    order, starts : ndarray of int
-        Items sorted by cluster, and where each cluster begins among them.
-    share : ndarray, shape (n,)
-        Of each item (in `order`) in its cluster's mean; sums to 1 within a cluster.
-    inner : ndarray, shape (k,)
-        Mean squared distance of a cluster's items from its centre, in units of `unit` squared.
-    mass : ndarray, shape (k,)
-        Summed weights.
-    unit : float
-        The largest height: no square of a height overflows or vanishes beside it.
+    height : ndarray of float64, shape (m,)
+        The height of that merge.
+    partner : ndarray of int64, shape (m,)
+        The old tree's node it merges with.
     """
 
-    order: Ints
-    starts: Ints
-    share: Floats
-    inner: Floats
+    height: Floats
+    partner: NDArray[np.int64]
+
+
+class History(NamedTuple):
+    """The run that made a tree, by step and by node.
+
+    Attributes
+    ----------
+    height : ndarray, shape (steps + 1,)
+        Of each merge; then infinity. Merges at infinite height, which only join parts, are no steps.
+    record : ndarray, shape (steps + 1,)
+        The highest up to and with each step.
+    higher : ndarray of int64, shape (steps + 1,)
+        The next step with a higher merge.
+    death : ndarray of int64, shape (2n - 1,)
+        The step at which a node merges.
+    reach : ndarray, shape (2n - 1,)
+        The highest merge in a node's life: what is farther from it does not merge with it.
+    least : ndarray of int64, shape (2n - 1,)
+        A node's smallest item.
+    mass : ndarray, shape (2n - 1,)
+        Its summed weight.
+    """
+
+    height: Floats
+    record: Floats
+    higher: Ints
+    death: Ints
+    reach: Floats
+    least: Ints
     mass: Floats
-    unit: float
 
 
-def cluster_shapes(merges: Merges, nodes: Ints, labels: Ints, method: str, weights: Floats) -> ClusterShapes:
-    """Collect, bottom-up and top-down over the tree, what distances to its clusters need; O(n).
-
-    A node with sides a and b has the centre s_a·c_a + s_b·c_b and the inner spread
-    V = s_a·V_a + s_b·V_b + s_a·s_b·δ², where δ is the distance of the two centres; both follow from the heights alone.
-    """
+def history(merges: Merges, weights: Floats, power: int = 0) -> History:
+    """Tell the run that made a tree, heights in units of 2^power; O(n)."""
     n = merges.n
-    mass, inner, share = [*weights.tolist()], [0.0] * n, [1.0] * (2 * n - 1)
-    halves = method in ("weighted", "median")
-    unit = float(merges.height.max(initial=0.0)) or 1.0
-    left, right, height = merges.left.tolist(), merges.right.tolist(), (merges.height / unit).tolist()
-    for t in range(n - 1):
-        a, b, h = left[t], right[t], height[t]
-        part = 0.5 if halves else mass[b] / (mass[a] + mass[b])
-        gap = h * h * (mass[a] + mass[b]) / (2.0 * mass[a] * mass[b]) if method == "ward" else h * h
-        inner.append((1.0 - part) * inner[a] + part * inner[b] + part * (1.0 - part) * gap)
-        mass.append(mass[a] + mass[b])
-        share[a], share[b] = 1.0 - part, part
-    for node in nodes.tolist():
-        share[node] = 1.0
-    tops = set(nodes.tolist())
-    for t in range(n - 2, -1, -1):
-        above = share[n + t]
-        for child in (left[t], right[t]):
-            if child not in tops:
-                share[child] *= above
-    inside = np.flatnonzero(labels >= 0)
-    order = inside[np.argsort(labels[inside], kind="stable")]
-    starts = np.searchsorted(labels[order], np.arange(len(nodes)))
-    return ClusterShapes(order, starts, np.array(share[:n])[order], np.array(inner)[nodes], np.array(mass)[nodes],
-                         unit)
+    steps = int(np.isfinite(merges.height).sum())
+    height = np.append(np.ldexp(merges.height[:steps], -power), math.inf)
+    found = History(height, np.empty(steps + 1), np.empty(steps + 1, np.int64), np.empty(2 * n - 1, np.int64),
+                    np.full(2 * n - 1, -math.inf), np.arange(2 * n - 1), np.append(weights, np.empty(n - 1)))
+    with plain_if_cheap(4 * PLAIN_NODE_S * n):
+        kernels.fill_history(merges.left, merges.right, *found)
+    return found
 
 
-def distances_to_clusters(rows: NDArray[np.floating], shapes: ClusterShapes, method: str) -> Floats:
-    """Return the linkage's distance from new items, as clusters of one item, to every cluster.
+def place_new(merges: Merges, method: str, weights: Floats, carrier: Carrier, new: Any,
+              ids: Sequence[Any] | None = None) -> tuple[tuple[str, ...], Placement]:
+    """Read new items and find the first merge of each.
 
     Parameters
     ----------
-    rows : ndarray, shape (m, n)
-        Distances of the new items to all old ones.
-    shapes : ClusterShapes
-    method : str
-        A linkage method. For ward, centroid and median the distances are taken as Euclidean.
+    merges, method, weights
+        The tree, its linkage method, and the items' weights.
+    carrier : Carrier
+        What it was built from.
+    new, ids
+        As `shoal.data.rows.rows_of_new` takes them. A new item weighs 1.
 
     Returns
     -------
-    ndarray, shape (m, k)
+    ids : tuple of str
+    placement : Placement
+
+    Notes
+    -----
+    Dense points with up to 16 features and Euclidean distances are searched for in a kd-tree of the nodes' centres; all
+    else takes O(n·d) an item.
     """
-    near = np.asarray(rows, np.float64)[:, shapes.order]
-    if method == "single":
-        return np.asarray(np.minimum.reduceat(near, shapes.starts, axis=1))
-    if method == "complete":
-        return np.asarray(np.maximum.reduceat(near, shapes.starts, axis=1))
-    if method in ("average", "weighted"):
-        return np.asarray(np.add.reduceat(near * shapes.share, shapes.starts, axis=1))
-    scale = max(float(near.max(initial=0.0)), shapes.unit)
-    squares = np.add.reduceat((near / scale) ** 2 * shapes.share, shapes.starts, axis=1)
-    squares = np.maximum(squares - shapes.inner * (shapes.unit / scale) ** 2, 0.0)
+    if (isinstance(carrier, Points) and carrier.metric.name == "euclidean" and isinstance(carrier.X, np.ndarray)
+            and carrier.d <= FEW_FEATURES):
+        read = carrier.new(new, ids=ids)
+        return read.ids or tuple(map(str, range(read.n))), place_points(merges, method, weights, carrier.X, read.X)
+    names, blocks = rows_of_new(carrier, new, ids)
+    return names, place_rows(merges, method, weights, blocks)
+
+
+def place_rows(merges: Merges, method: str, weights: Floats, blocks: Iterable[NDArray[np.floating[Any]]]) -> Placement:
+    """Find the first merge of each new item from its distances to all old ones.
+
+    Parameters
+    ----------
+    merges : Merges
+        The tree of n items.
+    method : str
+        Its linkage method. For ward, centroid and median the distances are taken as Euclidean.
+    weights : ndarray, shape (n,)
+        Of the old items.
+    blocks : iterable of ndarray, shape (b, n)
+        Distances of some new items to all old ones.
+
+    Returns
+    -------
+    Placement
+
+    Notes
+    -----
+    O(n) for each new item, in memory O(n); it ends where the item has found its merge.
+    """
+    H = history(merges, weights)
+    C = coefficients(merges, method, H)
+    kind = {"single": kernels.SINGLE, "complete": kernels.COMPLETE}.get(method, kernels.LINEAR)
+    squared, right, steps = method in SQUARED, merges.right, len(H.height)
+    heights, partners = [np.empty(0)], [np.empty(0, np.int64)]
+    for block in blocks:
+        m = len(block)
+        dist, node = np.empty(m), np.empty(m, np.int64)
+        largest = max(float(block.max(initial=0.0)), float(H.record[-2]) if steps > 1 else 0.0)
+        unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if squared and largest > 0.0 else 1.0
+
+        def work(i0: int, i1: int, block: Any = block, dist: Floats = dist, node: Ints = node, unit: float = unit) -> None:
+            V = np.array(block[i0:i1].T, np.float64, order="C")
+            if squared:
+                V = (V / unit) ** 2
+            lanes = i1 - i0
+            kernels.place_lanes(V, kind, right, C, squared, unit, H, np.empty(lanes, np.int64), dist[i0:i1], node[i0:i1],
+                                np.empty(lanes), np.empty(lanes))
+
+        with plain_if_cheap(PLAIN_NODE_S * 2 * merges.n * m):
+            pool.run(work, pool.blocks(m, LANES))
+        heights.append(dist)
+        partners.append(node)
+    return Placement(np.concatenate(heights), np.concatenate(partners))
+
+
+class Coefficients(NamedTuple):
+    """How distances to a node follow from those to its sides: x + share·(y - x) - drop², times its factor."""
+
+    share: Floats  # of the right side, by merge
+    drop: Floats  # by merge
+    factor: Floats  # by node
+
+
+def coefficients(merges: Merges, method: str, H: History) -> Coefficients:
+    """Tell the coefficients of a tree; of single and complete linkage those of its means.
+
+    The squared distance to a node's centre follows the recurrence x + p·(y - x) - p·(1 - p)·δ², with the distance δ of the
+    two sides' centres from the height: under ward h² = 2·wa·wb/(wa+wb)·δ², else h = δ.
+    """
+    a, b = H.mass[merges.left], H.mass[merges.right]
+    share = np.full(len(a), 0.5) if method in ("weighted", "median") else b / (a + b)
+    drop, factor = np.zeros(len(a)), np.ones(len(H.mass))
     if method == "ward":
-        squares *= 2.0 * shapes.mass / (shapes.mass + 1.0)
-    return np.asarray(scale * np.sqrt(squares))
+        drop, factor = merges.height / np.sqrt(2.0 * (a + b)), 2.0 * H.mass / (H.mass + 1.0)
+    elif method in ("centroid", "median"):
+        drop = np.sqrt(share * (1.0 - share)) * merges.height
+    return Coefficients(share, drop, factor)
+
+
+def node_centres(merges: Merges, method: str, mass: Floats, X: Floats) -> Floats:
+    """Centre of every node, its items' mean by the method's shares, shape (2n - 1, d); O(n·d)."""
+    n, d = X.shape
+    centre = np.empty((2 * n - 1, d))
+    centre[:n] = X
+    with plain_if_cheap(PLAIN_NODE_S * n * d):
+        kernels.fill_centres(merges.left, merges.right, mass, method in ("weighted", "median"), centre)
+    return centre
+
+
+class _Members(NamedTuple):
+    """The items in leaf order, for distances to all items of a node; empty where centres are enough."""
+
+    XT: Floats
+    begin: Ints
+    size: Ints
+    load: Floats  # by leaf: its weight, or its depth
+    total: Floats  # by node: its weight, or its depth
+
+
+def place_points(merges: Merges, method: str, weights: Floats, X: NDArray[np.floating[Any]],
+                 new: NDArray[np.floating[Any]]) -> Placement:
+    """Find the first merge of each new point in the tree of dense points with Euclidean distances.
+
+    Parameters
+    ----------
+    merges : Merges
+        The tree of n points.
+    method : str
+        Its linkage method.
+    weights : ndarray, shape (n,)
+        Of the old points.
+    X : ndarray, shape (n, d)
+    new : ndarray, shape (m, d)
+
+    Returns
+    -------
+    Placement
+
+    Notes
+    -----
+    O(n·d·log n) to prepare, and O(n·d) memory. Then, for few features, about O(log n) for each new point under ward,
+    centroid, median and single linkage; under complete, average and weighted linkage it also sums the distances to the
+    items of some nodes, most of them small.
+    """
+    (old, fresh), power = moved(X, new)
+    with plain_if_cheap(PLAIN_CENTRE_S * X.size + PLAIN_SEARCH_S * new.size):
+        H = history(merges, weights, power)
+        dist, node = _search(merges, method, H, old, fresh)
+    return Placement(np.ldexp(dist, power), node)
+
+
+class _Found(NamedTuple):
+    """What a search found for each new item: height, node and step of its merge."""
+
+    dist: Floats
+    node: NDArray[np.int64]
+    step: NDArray[np.int64]
+
+
+def _search(merges: Merges, method: str, H: History, old: Floats, new: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Heights and partners by the kd-tree of the nodes' centres, or under single linkage of the items."""
+    n, (m, d), single = merges.n, new.shape, method == "single"
+    T = kdtree.build(old if single else node_centres(merges, method, H.mass, old)[:n + len(H.height) - 1])
+    factor = coefficients(merges, method, H).factor
+    kind = {"complete": kernels.FARTHEST, "average": kernels.MEAN, "weighted": kernels.SHARES}.get(method, kernels.CENTRE)
+    slack = rounding(n, d) if kind else 0.0
+    life = H._replace(reach=np.full(2 * n - 1, math.inf)) if single else H  # its nearest item decides, whenever it merges
+    M, lightest = _members(merges, kind, H, old), SAFE * float(factor.min())
+    found = _Found(np.empty(m), np.empty(m, np.int64), np.empty(m, np.int64))
+    pool.run(lambda q0, q1: kernels.place_by_centres(T, kind, life, M, factor, lightest, slack, new, q0, q1, found),
+             pool.blocks(m, TASK))
+    if not single:
+        return found.dist, found.node
+    node, by = np.empty(m, np.int64), np.argsort(found.step, kind="stable")
+    kernels.nodes_at(merges.left, merges.right, H.least, found.node, found.step, by, np.arange(n), node)
+    return found.dist, node
+
+
+def rounding(n: int, d: int) -> float:
+    """How far rounding may move a centre of points within [-1, 1]: each of up to n means on the way to it is rounded."""
+    return float(4.0 * np.finfo(np.float64).eps * n * d)
+
+
+def moved(X: NDArray[np.floating[Any]], new: NDArray[np.floating[Any]]) -> tuple[tuple[Floats, Floats], int]:
+    """Both sets of points less the offset of X and divided by a power of two, so that squares stay in range.
+
+    The offset is the value nearest to zero of a feature whose values are within a factor of two: taking that away is exact
+    (Sterbenz), and means then lose nothing to it.
+    """
+    low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+    offset = np.where((low > 0) & (high <= 2 * low), low, np.where((high < 0) & (low >= 2 * high), high, 0.0))
+    moved = X - offset, new - offset
+    power = math.frexp(max(float(np.abs(Z).max(initial=0.0)) for Z in moved))[1]
+    return (np.ldexp(moved[0], -power), np.ldexp(moved[1], -power)), power
+
+
+def _members(merges: Merges, kind: int, H: History, X: Floats) -> _Members:
+    begin = leaf_positions(merges)
+    if kind == kernels.CENTRE:
+        return _Members(np.empty((0, 0)), begin, begin, np.empty(0), np.empty(0))
+    order, total = leaf_order(merges, begin), H.mass
+    if kind == kernels.SHARES:
+        total = np.empty(2 * merges.n - 1)
+        kernels.fill_depths(merges.left, merges.right, total)
+    return _Members(np.ascontiguousarray(X[order].T), begin, leaf_counts(merges), total[order], total)
