@@ -142,7 +142,7 @@ def _centres(X: Any, metric: str) -> tuple[_Rows, float]:
     """Rows in float64: of length 1 under cosine, else scaled by a power of two; dense ones less their mean."""
     dense, scale = not hasattr(X, "indptr"), 1.0
     if metric == "cosine":
-        ready = resolve_metric("cosine", X)._ready(X)
+        ready = resolve_metric("cosine", X).unit_rows(X)
     else:
         ready = X.astype(np.float64)
         values = ready if dense else ready.data
