@@ -14,7 +14,7 @@ from shoal.errors import InputError, is_whole
 from shoal.runtime import memory, pool
 from shoal.runtime.kernel import plain_if_cheap
 from shoal.runtime.progress import Progress, Ticker
-from shoal.trees import blocked, spanning, spatial, stored
+from shoal.trees import blocked, heap, spanning, spatial, stored
 from shoal.trees.merges import Merges
 from shoal.trees.stored import METHODS, SQUARED
 
@@ -171,6 +171,11 @@ def _run_blocked(carrier: Carrier, method: str, progress: Progress) -> Merges:
     return blocked.linkage_blocked(carrier.X, method, carrier.metric.name, carrier.weights, progress=progress)
 
 
+def _run_heap(carrier: Carrier, method: str, progress: Progress) -> Merges:
+    assert isinstance(carrier, Points)
+    return heap.linkage_heap(carrier.X, method, carrier.weights, progress=progress)
+
+
 def _run_spanning(carrier: Carrier, method: str, progress: Progress) -> Merges:
     assert isinstance(carrier, Points)
     return spanning.linkage_spanning(carrier.X, progress=progress)
@@ -182,6 +187,8 @@ ENGINES = (
            lambda w: spanning.peak_bytes(w.n, w.d or 1), lambda w: spanning.seconds(w.n, w.d or 1), _run_spanning),
     Engine("spatial", lambda w: w.method in spatial.METHODS and w.dense_euclidean and w.n > FEW_ITEMS,
            lambda w: spatial.peak_bytes(w.n, w.d or 1), _spatial_seconds, _run_spatial),
+    Engine("heap", lambda w: w.method in heap.METHODS and w.dense_euclidean and w.n > FEW_ITEMS,
+           lambda w: heap.peak_bytes(w.n, w.d or 1), lambda w: heap.seconds(w.n, w.d or 1), _run_heap),
     Engine("blocked", lambda w: (w.method, w.metric) in blocked.SUPPORTED and not w.sparse and w.n > FEW_ITEMS,
            lambda w: blocked.peak_bytes(w.n, w.d or 1), _blocked_seconds, _run_blocked),
 )
