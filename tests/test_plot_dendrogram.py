@@ -16,7 +16,7 @@ from shoal.errors import InputError, MissingExtraError
 from shoal.plot.dendrogram import dendrogram
 from shoal.plot.figures import figure_bytes, save
 from shoal.plot.layout import horizontal_nodes, layout
-from shoal.plot.palette import ABOVE, color
+from shoal.plot.palette import ABOVE, color, inks_of
 from shoal.trees.merges import canonical, from_scipy, leaf_order
 
 
@@ -147,6 +147,124 @@ def test_heights_are_annotated():
     assert "1" in shown
     assert "5.12" in shown
     assert "5.12" not in texts(dendrogram(merges, annotate_above=6))
+
+
+def test_texts_at_merges_by_callable_mapping_and_sequence():
+    merges = from_scipy([[0, 1, 1.0, 2], [2, 3, 5.0, 3]])
+    for given in (lambda node: {3: "pair"}.get(node), {3: "pair"}, ["pair", None]):
+        ax = dendrogram(merges, merge_labels=given, annotate_above=4.0)
+        shown = texts(ax)
+        assert shown.count("pair") == 1
+        assert "5" in shown
+        place = next(t for t in ax.texts if t.get_text() == "pair")
+        assert place.xy == pytest.approx((0.5, 1.0))
+    with pytest.raises(InputError, match="3 merge_labels were given for 2 merges"):
+        dendrogram(merges, merge_labels=["a", "b", "c"])
+
+
+def test_colours_by_callable_and_sequence():
+    merges = tree(8)
+    chosen = ["#010203" if node in (2, 9) else None for node in range(15)]
+    for given in (chosen, chosen.__getitem__):
+        ax = dendrogram(merges, color=given, nodes=horizontal_nodes(merges, 0.5))
+        plain = dendrogram(merges, nodes=horizontal_nodes(merges, 0.5))
+        drawn = layout(merges, nodes=horizontal_nodes(merges, 0.5))
+        inks, usual = ([to_hex(ink) for ink in links(a)[0].get_colors()] for a in (ax, plain))
+        for node, ink, before in zip(drawn.link_node.tolist(), inks, usual, strict=False):
+            assert ink == ("#010203" if node == 9 else before)
+        names = {t.get_text(): t.get_color() for t in ax.get_xticklabels()}
+        assert [i for i, ink in names.items() if ink == "#010203"] == ["2"]
+
+
+def test_a_contracted_leaf_outside_the_clusters_is_not_coloured():
+    merges = tree(30)
+    ax = dendrogram(merges, last=5, nodes=horizontal_nodes(merges, 0.2))
+    wedges = next(artist for artist in ax.collections if isinstance(artist, PolyCollection))
+    assert {to_hex(ink) for ink in wedges.get_facecolors()} == {ABOVE}
+
+
+def test_the_axis_may_begin_above_zero():
+    merges = tree(20)
+    base = float(merges.height[4])
+    ax = dendrogram(merges, base=base)
+    assert ax.get_ylim()[0] == base
+    ends = np.concatenate(links(ax)[0].get_segments())
+    assert ends[:, 1].min() == base
+    assert "4 merges below the beginning of the axis drawn there." in ax.get_xlabel()
+    with pytest.raises(InputError, match="base=nan"):
+        dendrogram(merges, base=float("nan"))
+
+
+@pytest.mark.parametrize("orientation", ["top", "left", "center"])
+def test_logarithmic_heights(orientation):
+    merges = from_scipy([[0, 1, 0.0, 2], [2, 3, 0.1, 2], [4, 5, 100.0, 4]])
+    ax = dendrogram(merges, log=True, cut=1.0, orientation=orientation, annotate_above=0.0, hang=True)
+    note = next(text for text in texts(ax) if "below the beginning" in text)
+    assert "1 merge below the beginning" in note
+    if orientation != "center":
+        upright = orientation == "top"
+        assert (ax.get_yscale() if upright else ax.get_xscale()) == "log"
+        ends = links(ax)[0].get_segments()[-3][:, 1 if upright else 0]
+        assert ends.max() == pytest.approx(100.0)
+        ticks = [t.get_text() for t in (ax.get_yticklabels() if upright else ax.get_xticklabels())]
+        assert {"0.1", "1", "10", "100"} <= set(ticks)
+    assert figure_bytes(ax)
+    with pytest.raises(InputError, match="above 0 for log=True"):
+        dendrogram(merges, log=True, base=0.0)
+    assert figure_bytes(dendrogram(from_scipy([[0, 1, 0.0, 2]]), log=True))
+
+
+def radii(points):
+    return np.hypot(*np.asarray(points).T)
+
+
+def test_a_tree_around_its_root():
+    merges = tree(40)
+    ids = [f"item {i}" for i in range(40)]
+    ax = dendrogram(merges, ids=ids, orientation="center", cut=0.8)
+    drawn = layout(merges, nodes=horizontal_nodes(merges, 0.8))
+    paths = links(ax)[-1].get_segments() if len(links(ax)[-1].get_segments()) > 38 else links(ax)[0].get_segments()
+    top = 1.04 * float(merges.height[-1])
+    for t in range(39):
+        assert radii(paths[t])[1:-1] == pytest.approx((top - drawn.link_y[t]) / top)
+        assert np.abs(np.diff(np.unwrap(np.arctan2(*paths[t][1:-1].T)))).max(initial=0.0) <= np.radians(3.01)
+    leaves = [text for text in ax.texts if text.get_text().startswith("item")]
+    assert [text.get_text() for text in leaves] == [ids[i] for i in leaf_order(merges)]
+    assert radii([text.xy for text in leaves]) == pytest.approx(1.0)
+    turns = np.unwrap([np.arctan2(*text.xy) for text in leaves])
+    assert (np.diff(turns) > 0).all()  # clockwise from the top
+    assert all(-90 <= (text.get_rotation() + 90) % 360 - 90 <= 90 for text in leaves)
+    count = len(horizontal_nodes(merges, 0.8))
+    assert any(f"{count} clusters, cut at 0.8 (dashed)." in text for text in texts(ax))
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("hang", [False, True])
+def test_names_around_the_root_are_inside_the_figure(style, hang):
+    with pyplot.style.context(style):
+        ax = dendrogram(tree(30), ids=[f"song number {i}" for i in range(30)], orientation="center", hang=hang, cut=0.8,
+                        annotate_above=0.4)
+        ax.figure.canvas.draw()
+        boxes, page = [text.get_window_extent() for text in ax.texts], ax.figure.bbox
+    assert all(b.x0 >= 0 and b.y0 >= 0 and b.x1 <= page.x1 and b.y1 <= page.y1 for b in boxes)
+
+
+def test_too_many_leaves_around_the_root_have_their_clusters_numbered():
+    merges = tree(3000)
+    ax = dendrogram(merges, orientation="center", cut=0.3)
+    assert any("Labels of 3,000 leaves left out" in text.replace("\n", " ") for text in texts(ax))
+    assert len(ax.get_children()) < 300
+    assert figure_bytes(dendrogram(from_scipy(np.empty((0, 4))), orientation="center"))
+
+
+def test_texts_and_lines_are_light_on_dark():
+    with pyplot.style.context("dark_background"):
+        ax = dendrogram(tree(20), cut=0.5, annotate_above=0.5)
+        inks = inks_of(ax)
+    assert inks.dark
+    shown = {to_hex(t.get_color()) for t in (*ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.label, ax.yaxis.label)}
+    assert shown == {inks.text, inks.quiet}
+    assert inks.above in {to_hex(ink) for ink in links(ax)[0].get_colors()}
 
 
 def test_small_and_flat_trees():

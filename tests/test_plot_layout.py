@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +11,8 @@ from scipy.cluster.hierarchy import linkage
 from shoal.errors import InputError
 from shoal.plot.layout import horizontal_nodes, layout
 from shoal.trees.merges import canonical, from_scipy, leaf_order
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "layout.json").read_text(encoding="utf-8"))["trees"]
 
 
 def random_tree(n, seed, method="average"):
@@ -60,6 +65,64 @@ def test_same_as_scipy(method):
     y = np.column_stack([drawn.left_y, drawn.link_y, drawn.link_y, drawn.right_y])
     ours = {tuple(row) for row in np.hstack([x, y]).tolist()}
     assert ours == {(*i, *d) for i, d in zip(reference["icoord"], reference["dcoord"], strict=True)}
+
+
+def paths(drawn):
+    x = np.column_stack([drawn.left_x, drawn.left_x, drawn.right_x, drawn.right_x]) * 10 + 5
+    y = np.column_stack([drawn.left_y, drawn.link_y, drawn.link_y, drawn.right_y])
+    return [tuple(row) for row in np.hstack([x, y]).tolist()]
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda tree: tree["method"])
+def test_golden_layouts(golden):
+    merges = from_scipy(golden["Z"])
+    nodes = horizontal_nodes(merges, np.nextafter(golden["color_threshold"], 0), golden["leaves"])
+    drawn = layout(merges, order=golden["leaves"], nodes=nodes)
+    wanted = [(*i, *d) for i, d in zip(golden["icoord"], golden["dcoord"], strict=True)]
+    assert sorted(paths(drawn)) == sorted(wanted)
+    if golden["method"] != "centroid":  # scipy colours a link by its own height, whatever is below it
+        above = dict(zip(wanted, golden["above"], strict=True))
+        assert [c < 0 for c in drawn.link_cluster] == [above[path] for path in paths(drawn)]
+    if "last" in golden:
+        last = layout(merges, order=golden["leaves"], last=golden["last"]["p"])
+        found = zip(golden["last"]["icoord"], golden["last"]["dcoord"], strict=True)
+        # scipy lets the leg of a contracted node end at 0, not at the node
+        top = {node: merges.height[node - 24] for node in last.leaf_node.tolist() if node >= 24}
+        low = {x * 10 + 5: top.get(node, 0.0) for x, node in enumerate(last.leaf_node.tolist())}
+        ends = [(*i, low.get(i[0], d[0]) if d[0] == 0 else d[0], *d[1:3], low.get(i[3], d[3]) if d[3] == 0 else d[3])
+                for i, d in found]
+        assert sorted(paths(last)) == sorted(ends)
+        names = [f"({count})" if count > 1 else str(node)
+                 for node, count in zip(last.leaf_node, last.leaf_count, strict=True)]
+        assert names == golden["last"]["ivl"]
+
+
+def test_links_name_their_two_sides_as_drawn():
+    merges = random_tree(25, 9)
+    for order in (None, leaf_order(merges)[::-1]):
+        drawn = layout(merges, order=order)
+        own = np.sort(np.column_stack([drawn.left_node, drawn.right_node]), axis=1)
+        assert np.array_equal(own, np.sort(np.column_stack([merges.left, merges.right]), axis=1))
+        x = dict(zip(drawn.leaf_node.tolist(), drawn.leaf_x.tolist(), strict=True))
+        assert all(x.get(node, at) == at for node, at in zip(drawn.left_node.tolist(), drawn.left_x, strict=True))
+
+
+def test_base_lifts_the_items():
+    merges = random_tree(10, 4)
+    drawn = layout(merges, base=-3.0, hang=False)
+    assert (drawn.leaf_y == -3.0).all()
+    assert drawn.base == -3.0
+    assert layout(merges).base == 0.0
+    assert layout(canonical(np.array([0]), np.array([1]), np.array([-2.0]))).base == -2.0
+
+
+@pytest.mark.large
+def test_a_million_leaves():
+    n = 1_000_000
+    merges = canonical(np.arange(n - 1), np.arange(1, n), np.arange(1.0, n))
+    drawn = layout(merges, nodes=horizontal_nodes(merges, n / 2), last=1000)
+    assert drawn.leaf_count.sum() == n
+    assert layout(merges, level=30).leaf_count.max() == n - 30
 
 
 def test_level_shows_that_many_steps():

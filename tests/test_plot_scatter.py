@@ -2,6 +2,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.spatial
+import scipy.spatial.distance
+from hypothesis import given
+from hypothesis import strategies as st
 
 mpl.use("Agg")
 from matplotlib import pyplot
@@ -10,7 +14,8 @@ from matplotlib.colors import to_hex
 from shoal.errors import InputError
 from shoal.plot.figures import figure_bytes
 from shoal.plot.palette import NOISE, color
-from shoal.plot.scatter import _plane, scatter
+from shoal.plot.plane import mds
+from shoal.plot.scatter import _plane, hull, scatter
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +52,8 @@ def test_components_of_dense_and_sparse_agree_with_svd(shape):
     sign = np.where(v[np.arange(len(v)), np.argmax(np.abs(v), axis=1)] < 0, -1, 1)
     wanted = np.pad(u * s * sign, ((0, 0), (0, 2)))[:, :2]
     known = np.pad(s, (0, 2))[:2] > 1e-9 * s.max()  # the sign of an axis without variance means nothing
-    for given in (X, scipy.sparse.csr_array(X)):
-        scores, names = _plane(given, None, scipy.sparse.issparse(given))
+    for carried in (X, scipy.sparse.csr_array(X)):
+        scores, names = _plane(carried, None, scipy.sparse.issparse(carried))
         assert scores[:, known] == pytest.approx(wanted[:, known], abs=1e-7 * max(s.max(), 1))
         assert scores[:, ~known] == pytest.approx(0, abs=1e-6 * max(s.max(), 1))
         if s.max() > 0:
@@ -115,3 +120,69 @@ def test_refusals():
         scatter(X, numbers, columns=["a", "b", "c"])
     with pytest.raises(InputError, match=r"shape \(10,\)"):
         scatter(X[:, 0], numbers)
+
+
+def on_hull(points, corners):
+    """Whether all points are inside or on the counter-clockwise corners, up to rounding."""
+    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if ((bx - ax) * (points[:, 1] - ay) - (by - ay) * (points[:, 0] - ax) < -1e-9).any():
+            return False
+    return True
+
+
+@given(st.integers(1, 60), st.integers(0, 1000), st.sampled_from([1, 3, 1000]))
+def test_hulls_hold_all_points_and_have_no_corner_too_many(m, seed, grid):
+    points = np.random.default_rng(seed).integers(-grid, grid + 1, (m, 2)).astype(float)
+    corners = hull(points)
+    assert {tuple(c) for c in corners.tolist()} <= {tuple(p) for p in points.tolist()}
+    if len(corners) > 2:
+        assert on_hull(points, corners)
+        reference = scipy.spatial.ConvexHull(points)
+        assert sorted(map(tuple, corners.tolist())) == sorted(map(tuple, points[reference.vertices].tolist()))
+    else:
+        assert np.linalg.matrix_rank(points - points[0]) == len(corners) - 1
+
+
+def test_hulls_are_one_artist_and_noise_has_none():
+    X = np.array([[0, 0], [1, 0], [0, 1], [5, 5], [6, 6], [7, 7], [9, 9], [3, 3.0]])
+    ax = scatter(X, [0, 0, 0, 1, 1, 1, 2, -1], hulls=True)
+    shapes = ax.collections[0]
+    assert [len(np.unique(path.vertices, axis=0)) for path in shapes.get_paths()] == [3, 2, 1]
+    assert [to_hex(ink) for ink in shapes.get_facecolors()] == [color(c) for c in range(3)]
+    assert figure_bytes(ax)
+
+
+def test_mds_finds_points_in_the_plane_again():
+    X = np.random.default_rng(0).normal(size=(60, 2)) * [3, 1]
+    D = np.linalg.norm(X[:, None] - X, axis=-1)
+    flat = mds(D)
+    assert np.linalg.norm(flat[:, None] - flat, axis=-1) == pytest.approx(D, abs=1e-9)
+    assert np.var(flat[:, 0]) > np.var(flat[:, 1])
+    assert np.array_equal(mds(lambda items: D[items], 60), flat)
+
+
+def test_mds_by_landmarks_finds_points_in_the_plane_again():
+    X = np.random.default_rng(1).normal(size=(2100, 2)) * [3, 1]
+    flat = mds(lambda items: scipy.spatial.distance.cdist(X[items], X), len(X))
+    some = np.arange(0, 2100, 50)
+    wanted = np.linalg.norm(X[some][:, None] - X[some], axis=-1)
+    assert np.linalg.norm(flat[some][:, None] - flat[some], axis=-1) == pytest.approx(wanted, abs=1e-8)
+
+
+def test_mds_of_few_items_and_of_no_distance():
+    assert mds([[0.0]]).tolist() == [[0.0, 0.0]]
+    assert mds(np.zeros((3, 3))).tolist() == [[0.0, 0.0]] * 3
+    assert np.ptp(mds([[0, 2], [2, 0]])[:, 0]) == pytest.approx(2)
+    with pytest.raises(InputError, match="square"):
+        mds([[0, 1]])
+    with pytest.raises(InputError, match="finite"):
+        mds([[0, np.inf], [np.inf, 0]])
+
+
+def test_both_backgrounds():
+    X, numbers = blobs(20, 2)
+    with pyplot.style.context("dark_background"):
+        ax = scatter(X, numbers, ids=range(20), hulls=True)
+    assert {to_hex(text.get_color()) for text in ax.texts} == {"#e6e6e6"}
+    assert to_hex(ax.get_legend().get_title().get_color()) == "#e6e6e6"
+    assert to_hex(ax.xaxis.label.get_color()) == "#e6e6e6"

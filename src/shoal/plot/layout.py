@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.cuts.flat import cut_height, largest_below
 from shoal.errors import InputError
-from shoal.trees.merges import Merges, leaf_counts, leaf_order, parents
+from shoal.runtime.kernel import kernel, plain_if_cheap
+from shoal.trees.merges import PLAIN_ITEM_S, Merges, leaf_counts, leaf_positions, parents
 
 __all__ = ["Layout", "horizontal_nodes", "layout"]
 
@@ -17,7 +19,43 @@ Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
 HANG = 0.1  # a hanging leaf ends this fraction of the height range below its first merge
-INFINITE = 1.05  # infinite heights are drawn at this multiple of the largest finite one
+INFINITE = 0.05  # infinite heights are drawn this fraction of the axis above the largest finite one
+
+
+@kernel
+def first_places(left: Any, right: Any, start: Any) -> None:
+    """start[n + t] = min(start[left[t]], start[right[t]]), children first."""
+    n = left.shape[0] + 1
+    for t in range(n - 1):
+        start[n + t] = min(start[left[t]], start[right[t]])
+
+
+@kernel
+def count_steps(left: Any, right: Any, depth: Any) -> None:
+    """Steps from the root to every node; a parent knows them before its children."""
+    n = left.shape[0] + 1
+    for t in range(n - 2, -1, -1):
+        depth[left[t]] = depth[right[t]] = depth[n + t] + 1
+
+
+@kernel
+def hand_down(left: Any, right: Any, cluster: Any) -> int:
+    """Give every node the cluster of its parent; return a node that had one of its own below another's, else -1."""
+    n = left.shape[0] + 1
+    for t in range(n - 2, -1, -1):
+        if cluster[n + t] >= 0:
+            for c in (left[t], right[t]):
+                if cluster[c] >= 0:
+                    return int(c)
+                cluster[c] = cluster[n + t]
+    return -1
+
+
+@kernel
+def place_links(node: Any, left: Any, right: Any, x: Any) -> None:
+    """x[node[s]] = (x[left[s]] + x[right[s]]) / 2, children first."""
+    for s in range(node.shape[0]):
+        x[node[s]] = (x[left[s]] + x[right[s]]) / 2
 
 
 @dataclass(frozen=True)
@@ -38,8 +76,8 @@ class Layout:
         Items the leaf stands for: 1, or what a contracted node hides.
     leaf_cluster : ndarray of int64, shape (m,)
         Cluster number; -1 outside the clusters, and for a contracted node that spans several.
-    link_node : ndarray of int, shape (m - 1,)
-        The node made by each drawn link, children first.
+    link_node, left_node, right_node : ndarray of int, shape (m - 1,)
+        The node made by each drawn link, children first; and the two nodes it joins.
     left_x, right_x, left_y, right_y, link_y : ndarray of float64, shape (m - 1,)
         Positions and lower ends of the link's two legs; the height of its bar.
     left_cluster, right_cluster, link_cluster : ndarray of int64, shape (m - 1,)
@@ -47,7 +85,9 @@ class Layout:
     n : int
         Items of the whole tree.
     infinite : int
-        Drawn links whose height is infinite; they are drawn at 1.05 times the largest finite height.
+        Drawn links whose height is infinite; they are drawn a twentieth of the axis above the largest finite height.
+    base : float
+        The height at which items lie.
     """
 
     leaf_node: Ints
@@ -57,6 +97,8 @@ class Layout:
     leaf_count: NDArray[np.int64]
     leaf_cluster: NDArray[np.int64]
     link_node: Ints
+    left_node: Ints
+    right_node: Ints
     left_x: Floats
     right_x: Floats
     left_y: Floats
@@ -67,11 +109,12 @@ class Layout:
     link_cluster: NDArray[np.int64]
     n: int
     infinite: int
+    base: float
 
 
 def layout(
     merges: Merges, *, order: Any = None, nodes: Any = None, last: int | None = None, level: int | None = None,
-    hang: bool = False, heights: Any = None,
+    hang: bool = False, heights: Any = None, base: float | None = None,
 ) -> Layout:
     """Lay out a merge tree, whole or truncated.
 
@@ -91,6 +134,8 @@ def layout(
         Leaves end a tenth of the height range below their first merge, not at the common base.
     heights : array-like of float, shape (n - 1,), optional
         Heights to draw at, instead of the tree's own; not NaN.
+    base : float, optional
+        The height at which items lie; default: 0, or the lowest drawn height where that is below 0.
 
     Returns
     -------
@@ -116,23 +161,24 @@ def layout(
     ([3, 1], [4.0])
     """
     n = merges.n
-    height, infinite = _finite(_column(merges, heights))
+    height, infinite = _finite(_column(merges, heights), 0.0 if base is None else base)
     start = _starts(merges, order)
     shown = _shown(merges, height, last, level)
-    base = min(0.0, float(height[shown].min(initial=0.0)))
+    if base is None:
+        base = min(0.0, float(height[shown].min(initial=0.0)))
     cluster = _clusters(merges, nodes)
     node_y = np.concatenate([np.full(n, base), height])
 
     link_node = np.flatnonzero(shown) + n
-    children = np.column_stack([merges.left, merges.right])[shown]
-    swap = start[children[:, 0]] > start[children[:, 1]]
-    children[swap] = children[swap, ::-1]
+    left, right = merges.left[shown], merges.right[shown]
+    swap = start[left] > start[right]
+    left, right = np.where(swap, right, left), np.where(swap, left, right)
     is_link = np.concatenate([np.zeros(n, bool), shown])
-    leaf_node = children[~is_link[children]] if len(link_node) else np.array([2 * n - 2])
-    leaf_node = leaf_node[np.argsort(start[leaf_node])]
+    ends = np.concatenate([left, right]) if len(link_node) else np.array([2 * n - 2])
+    leaf_node = _by_place(ends[~is_link[ends]], start)
 
     leaf_x = np.arange(len(leaf_node), dtype=np.float64)
-    node_x = _positions(2 * n - 1, leaf_node, link_node, children)
+    node_x = _positions(2 * n - 1, leaf_node, link_node, left, right)
     low = node_y.copy()  # where a leg to this node ends: at the node, save for items that hang
     leaf_y = np.full(len(leaf_node), base)
     if hang and len(link_node):
@@ -141,11 +187,10 @@ def layout(
         items = leaf_node < n
         low[leaf_node[items]] = above[items] - drop
         leaf_y = np.where(items, above, np.minimum(node_y[leaf_node], above)) - drop
-    left, right = children[:, 0], children[:, 1]
     return Layout(
         leaf_node, leaf_x, leaf_y, node_y[leaf_node], leaf_counts(merges)[leaf_node], cluster[leaf_node],
-        link_node, node_x[left], node_x[right], low[left], low[right], node_y[link_node],
-        cluster[left], cluster[right], cluster[link_node], n, int(infinite[shown].sum()),
+        link_node, left, right, node_x[left], node_x[right], low[left], low[right], node_y[link_node],
+        cluster[left], cluster[right], cluster[link_node], n, int(infinite[shown].sum()), base,
     )
 
 
@@ -174,10 +219,7 @@ def horizontal_nodes(merges: Merges, cut: float, order: Any = None) -> NDArray[n
     >>> horizontal_nodes(from_scipy(linkage([[0.0], [1.0], [5.0], [9.0]])), 2.0).tolist()
     [4, 2, 3]
     """
-    whole = np.concatenate([np.ones(merges.n, bool), _highest_below(merges, merges.height) <= cut])
-    parent = parents(merges)
-    roots = np.flatnonzero(whole & ((parent < 0) | ~whole[parent]))
-    return roots[np.argsort(_starts(merges, order)[roots])]
+    return _by_place(cut_height(merges, cut), _starts(merges, order)).astype(np.int64)
 
 
 def _column(merges: Merges, heights: Any) -> Floats:
@@ -191,26 +233,32 @@ def _column(merges: Merges, heights: Any) -> Floats:
     return column
 
 
-def _finite(height: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+def _finite(height: Floats, base: float) -> tuple[Floats, NDArray[np.bool_]]:
     """Return heights with the infinite ones just above the largest finite one, and which these are."""
-    infinite: NDArray[np.bool_] = np.isinf(height)
-    top = float(height[~infinite].max(initial=0.0))
-    ceiling = INFINITE * top if top > 0 else 1.0
+    infinite: NDArray[np.bool_] = np.isinf(height) & (height > 0)
+    top = float(height[~infinite].max(initial=base))
+    ceiling = top + (INFINITE * (top - base) or 1.0)
     return np.where(infinite, ceiling, height).astype(np.float64), infinite
 
 
-def _starts(merges: Merges, order: Any) -> NDArray[np.int64]:
+def _by_place(nodes: Ints, start: Ints) -> Ints:
+    """Return nodes, of which none is below another, from left to right."""
+    at = np.full(len(start) // 2 + 1, -1, np.int64)
+    at[start[nodes]] = nodes
+    return at[at >= 0]
+
+
+def _starts(merges: Merges, order: Any) -> Ints:
     """Return the position of every node's first item in the order of the items."""
-    n = merges.n
-    items = leaf_order(merges) if order is None else np.asarray(order)
+    if order is None:
+        return leaf_positions(merges)
+    n, items = merges.n, np.asarray(order)
     if items.shape != (n,) or not np.array_equal(np.sort(items), np.arange(n)):
         raise InputError(f"The order of the leaves must name each of the {n} items once.")
-    first = np.empty(n, np.int64)
-    first[items] = np.arange(n)
-    begin = first.tolist()
-    for a, b in zip(merges.left.tolist(), merges.right.tolist(), strict=True):
-        begin.append(min(begin[a], begin[b]))
-    start = np.array(begin, np.int64)
+    start = np.empty(2 * n - 1, np.int64)
+    start[items] = np.arange(n)
+    with plain_if_cheap(PLAIN_ITEM_S * n):
+        first_places(merges.left.astype(np.int64), merges.right.astype(np.int64), start)
     end = start + leaf_counts(merges)
     left, right = merges.left, merges.right
     apart = (end[left] != start[right]) & (end[right] != start[left])
@@ -230,26 +278,17 @@ def _shown(merges: Merges, height: Floats, last: int | None, level: int | None) 
             raise InputError(f"last={last} leaves were asked for.", "Ask for 1 or more.")
         shown = np.zeros(count, bool)
         # Children come first, so the stable order keeps a merge ahead of its parent where inversions make them equal.
-        highest = np.argsort(_highest_below(merges, height), kind="stable")
+        highest = np.argsort(largest_below(merges, height)[merges.n :], kind="stable")
         shown[highest[count - min(last - 1, count) :]] = True
         return shown
     if level is None:
         return np.ones(count, bool)
     if level < 0:
         raise InputError(f"level={level} was asked for.", "Ask for 0 (one leaf for all) or more.")
-    parent = parents(merges)[merges.n :].tolist()
-    depth = [0] * count
-    for t in range(count - 2, -1, -1):
-        depth[t] = depth[parent[t] - merges.n] + 1
-    return np.array(depth, np.int64) < level
-
-
-def _highest_below(merges: Merges, height: Floats) -> Floats:
-    """Return the height of the highest merge in every merge's subtree: its own, save under inversions."""
-    top = [-np.inf] * merges.n
-    for a, b, own in zip(merges.left.tolist(), merges.right.tolist(), height.tolist(), strict=True):
-        top.append(max(top[a], top[b], own))
-    return np.array(top[merges.n :], np.float64)
+    depth = np.zeros(2 * merges.n - 1, np.int64)
+    with plain_if_cheap(PLAIN_ITEM_S * merges.n):
+        count_steps(merges.left.astype(np.int64), merges.right.astype(np.int64), depth)
+    return depth[merges.n :] < level
 
 
 def _clusters(merges: Merges, nodes: Any) -> NDArray[np.int64]:
@@ -262,21 +301,18 @@ def _clusters(merges: Merges, nodes: Any) -> NDArray[np.int64]:
     if roots.ndim != 1 or (roots < 0).any() or (roots >= total).any() or len(np.unique(roots)) < len(roots):
         raise InputError(f"The nodes of the clusters must be different numbers from 0 to {total - 1}.")
     cluster[roots.astype(np.int64)] = np.arange(len(roots))
-    number, parent = cluster.tolist(), parents(merges).tolist()
-    for node in range(total - 2, -1, -1):
-        inherited = number[parent[node]]
-        if inherited >= 0 and number[node] >= 0:
-            raise InputError(f"Node {node} was given as a cluster, but it lies inside another of the clusters.",
-                             "Give nodes of which none lies below another.")
-        number[node] = max(number[node], inherited)
-    return np.array(number, np.int64)
+    with plain_if_cheap(PLAIN_ITEM_S * merges.n):
+        inside = hand_down(merges.left.astype(np.int64), merges.right.astype(np.int64), cluster)
+    if inside >= 0:
+        raise InputError(f"Node {inside} was given as a cluster, but it lies inside another of the clusters.",
+                         "Give nodes of which none lies below another.")
+    return cluster
 
 
-def _positions(total: int, leaf_node: Ints, link_node: Ints, children: Ints) -> Floats:
+def _positions(total: int, leaf_node: Ints, link_node: Ints, left: Ints, right: Ints) -> Floats:
     """Return the position of every drawn node: a leaf's rank, a link's middle; NaN where nothing is drawn."""
-    node_x = np.full(total, np.nan)
-    node_x[leaf_node] = np.arange(len(leaf_node))
-    x = node_x.tolist()
-    for node, (a, b) in zip(link_node.tolist(), children.tolist(), strict=True):
-        x[node] = (x[a] + x[b]) / 2
-    return np.array(x, np.float64)
+    x = np.full(total, np.nan)
+    x[leaf_node] = np.arange(len(leaf_node))
+    with plain_if_cheap(PLAIN_ITEM_S * len(link_node)):
+        place_links(link_node, left.astype(np.int64), right.astype(np.int64), x)
+    return x
