@@ -72,7 +72,7 @@ def test_points_give_a_folder_with_everything(example_data: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     folder = Path("usarrests-clusters")
     assert {p.name for p in folder.iterdir()} == {"clusters.csv", "clusters.xlsx", "dendrogram.svg", "clusters.svg",
-                                                  "model.shoal"}
+                                                  "report.html", "model.shoal"}
     rows = read_csv(folder / "clusters.csv")
     tree = shoal.load(folder / "model.shoal")
     assert rows[0] == ["id", "cluster"]
@@ -117,7 +117,8 @@ def test_every_door(example_data: Path, file: str, options: list[str], n: int, s
     assert f"{file}: {n} items" in done.stdout
     assert says in done.stdout
     assert "average linkage (by default" in done.stdout
-    assert {p.name for p in Path("out").iterdir()} == {"clusters.csv", "clusters.xlsx", "dendrogram.svg", "model.shoal"}
+    assert {p.name for p in Path("out").iterdir()} == {"clusters.csv", "clusters.xlsx", "dendrogram.svg", "report.html",
+                                                        "model.shoal"}
     assert len(Path("out/clusters.csv").read_text().splitlines()) == n + 1
 
 
@@ -144,7 +145,7 @@ def test_json_is_one_object_with_stable_keys(example_data: Path) -> None:
     assert sum(c["share"] for c in found["clusters"]) == pytest.approx(1)
     assert found["height"] == clusters.height
     assert found["cophenetic_correlation"] == pytest.approx(tree.cophenetic_correlation())
-    assert list(found["files"]) == ["table", "workbook", "dendrogram", "scatter", "model"]
+    assert list(found["files"]) == ["table", "workbook", "dendrogram", "scatter", "report", "model"]
     assert found["files"]["dendrogram"] is None
     assert Path(found["files"]["table"]).is_file()
 
@@ -215,7 +216,7 @@ def test_many_clusters_are_cut_short_on_screen_only(example_data: Path) -> None:
 def test_picture_formats(example_data: Path, form: str) -> None:
     assert run("cluster", example_data / "usarrests.csv", "--picture", form, "--quiet").exit_code == 0
     pictures = {p.name for p in Path("usarrests-clusters").iterdir()} - {"clusters.csv", "clusters.xlsx", "model.shoal"}
-    assert pictures == (set() if form == "none" else {f"dendrogram.{form}", f"clusters.{form}"})
+    assert pictures == (set() if form == "none" else {f"dendrogram.{form}", f"clusters.{form}", "report.html"})
 
 
 def test_quiet_writes_files_and_prints_nothing(example_data: Path) -> None:
@@ -274,7 +275,8 @@ def test_nothing_is_overwritten_without_force(example_data: Path) -> None:
 def test_files_of_an_earlier_run_are_named(example_data: Path) -> None:
     assert run("cluster", example_data / "usarrests.csv", "--picture", "pdf", "-q").output == ""
     done = run("cluster", example_data / "usarrests.csv", "--no-plot", "--force", "-q")
-    assert done.output == "Note: from an earlier run, usarrests-clusters still holds clusters.pdf, dendrogram.pdf.\n"
+    assert done.output == "Note: from an earlier run, usarrests-clusters still holds clusters.pdf, dendrogram.pdf, " \
+                          "report.html.\n"
 
 
 def test_results_can_go_to_the_current_folder(example_data: Path) -> None:
@@ -318,7 +320,7 @@ def test_a_missing_package_leaves_out_its_file_only(example_data: Path, monkeypa
     monkeypatch.setitem(sys.modules, "xlsxwriter", None)
     done = run("cluster", example_data / "usarrests.csv", "--json")
     assert done.exit_code == 0
-    assert {p.name for p in Path("usarrests-clusters").iterdir()} == {"clusters.csv", "model.shoal"}
+    assert {p.name for p in Path("usarrests-clusters").iterdir()} == {"clusters.csv", "report.html", "model.shoal"}
     excel, pictures = done.stderr.splitlines()
     assert excel.startswith("Left out: clusters.xlsx.")
     assert excel.endswith("pip install 'shoal[io]'")
@@ -375,7 +377,7 @@ def test_wrong_calls(example_data: Path, options: list[str], code: int, says: st
 def test_too_many_items_are_refused_quickly_with_the_bytes() -> None:
     numbers = np.random.default_rng(0).integers(0, 1000, size=(65_536, 2)).tolist()
     Path("big.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in numbers))
-    done = run("cluster", "big.csv", "--metric", "cityblock", "--memory-limit", "8GB")
+    done = run("cluster", "big.csv", "--metric", "chebyshev", "--memory-limit", "8GB")
     assert done.exit_code == 4
     assert "65,536 items needs 17.2 GB" in done.stderr
     assert "8 GB" in done.stderr

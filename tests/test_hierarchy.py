@@ -118,7 +118,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"link_color_func": lambda i: f"C{i % 4}"}, {"truncate_mode": "level", "p": 1, "count_sort": "ascending"}]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options) or "usual")
 @pytest.mark.parametrize("n", [2, 3, 12, 40])
 @pytest.mark.parametrize("method", ["single", "average", "ward"])
 def test_dendrogram(options: dict[str, Any], n: int, method: str) -> None:

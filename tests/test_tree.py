@@ -352,3 +352,104 @@ def test_connectivity_keeps_parts_of_a_graph_apart(tmp_path: Any) -> None:
     assert joined.parts == 1
     with pytest.raises(InputError, match="Euclidean"):
         shoal.linkage(shoal.points(X, "cityblock"), "average", connectivity=edges.tocsr())
+
+
+# ------------------------------------------------------------------------------------------------------ nodes and exchange
+
+
+@given(points(min_n=2), methods, st.data())
+def test_the_lowest_node_that_holds_some_items(X: Any, method: str, data: st.DataObject) -> None:
+    n = len(X)
+    tree = shoal.linkage(X, method, ids=[f"i{i}" for i in range(n)])
+    some = data.draw(st.lists(st.integers(0, n - 1), min_size=1, unique=True))
+    node = tree.node_of([i if i % 2 else f"i{i}" for i in some])
+    sets = item_sets(list(zip(*tree.merges, strict=True)), n)
+    holding = [at for at, items in enumerate(sets) if set(some) <= set(items)]
+    assert node == min(holding, key=lambda at: len(sets[at]))
+    path = tree.path(some[0])
+    assert path == [at for at in range(2 * n - 1) if some[0] in sets[at]]
+    assert tree.path(f"i{some[0]}") == path
+    assert tree.spell(node).replace("(", "").replace(")", "").split(", ") == tree.members(node)
+
+
+def test_items_and_nodes_that_are_not_there() -> None:
+    tree = shoal.linkage([[0.0], [1.0], [9.0]], ids=["a", "b", "7"])
+    assert tree.node_of("7") == 2
+    for wrong in ("c", 3, -1, True, 1.5, None, ["a", "c"], []):
+        with pytest.raises(InputError, match=r"no item|No items"):
+            tree.node_of(wrong)
+    for call in (tree.spell, tree.members):
+        with pytest.raises(InputError, match="no node 5"):
+            call(5)
+
+
+def test_merges_as_a_table() -> None:
+    tree = shoal.linkage(np.random.default_rng(0).normal(size=(20, 2)))
+    rows = tree.to_frame("polars").rows()
+    for node, left, right, height, items, parent in rows:
+        assert set(tree.members(left)) | set(tree.members(right)) == set(tree.members(node))
+        assert items == len(tree.members(node))
+        assert height == tree.merges.height[node - 20]
+        assert parent == -1 if node == 38 else node in rows[parent - 20][1:3]
+
+
+@given(points(min_n=2), st.sampled_from(["single", "average", "ward"]))
+def test_there_and_back(X: Any, method: str) -> None:
+    ids = [f"it's_{i}" if i % 2 else f"a b({i})" for i in range(len(X))]
+    tree = shoal.linkage(X, method, ids=ids)
+    newick = shoal.Tree.from_newick(tree.to_newick(), method)
+    assert (sorted(newick.ids), newick.method, newick.engine) == (sorted(ids), method, "newick")
+    assert shoal.Tree.from_newick(tree.to_newick(lengths=False)).n == tree.n
+    back = shoal.Tree.from_r(tree.to_r())
+    assert (back.ids, back.method, back.engine) == (tree.ids, method, "r")
+    for a, b in zip(tree.merges, back.merges, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_newick_and_networkx() -> None:
+    tree = shoal.linkage([[0.0], [1.0], [9.0], [12.0]], "single", ids=["007", "=A1", "SEPT2", "it's"])
+    assert tree.to_newick() == "(('007':1.0,'=A1':1.0):7.0,(SEPT2:3.0,'it''s':3.0):5.0);".replace("'007'", "007")
+    back = shoal.Tree.from_newick(tree.to_newick())
+    assert back.compare(tree, k=[2, 3]).b.tolist() == [1.0, 1.0]
+    graph = tree.to_networkx()
+    assert sorted(graph.successors(6)) == [4, 5]
+    assert [graph.nodes[i]["name"] for i in range(4)] == list(tree.ids)
+
+
+def test_rs_names_of_methods() -> None:
+    tree = shoal.linkage([[0.0], [1.0], [9.0]], "ward")
+    assert (tree.to_r()["method"], tree.to_r()["dist.method"]) == ("ward.D2", "euclidean")
+    for theirs, ours in (("ward.D2", "ward"), ("ward.D", "unknown"), ("mcquitty", "weighted"), ("average", "average")):
+        assert shoal.Tree.from_r({**tree.to_r(), "method": theirs}).method == ours
+    assert shoal.Tree.from_r({"merge": [[-1, -2]], "height": [1.0]}).ids == ("0", "1")
+    for wrong in ([[1, 2]], {"merge": [[-1, -2]]}):
+        with pytest.raises(InputError, match="hclust"):
+            shoal.Tree.from_r(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="Newick"):
+        shoal.Tree.from_newick("((a,b)")
+
+
+@pytest.mark.parametrize("kind", ["points", "distances"])
+def test_the_optimal_order_and_the_beams(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shoal.trees import order as ordering
+
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    D = square_of(X, X)
+    tree = shoal.linkage(X if kind == "points" else shoal.distances(D), "average")
+    length = {"drawn": ordering.order_length(D, tree.order()), "best": ordering.order_length(D, tree.order(optimal=True))}
+    monkeypatch.setattr(ordering, "MOST_EXACT", 10)
+    beam = tree.order(optimal=True)
+    assert sorted(beam.tolist()) == list(range(60))
+    assert length["best"] <= ordering.order_length(D, beam) < 1.1 * length["best"] < length["drawn"]
+    assert beam.tolist() == ordering.beam_order(tree.merges, lambda i, j: D[i, j]).tolist()
+    with pytest.raises(InputError, match="needs the data"):
+        shoal.Tree.from_scipy(tree.to_scipy()).order(optimal=True)
+
+
+def test_an_order_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from shoal.errors import TooLargeError
+
+    tree = shoal.linkage(np.random.default_rng(0).normal(size=(60, 2)))
+    monkeypatch.setattr("shoal.runtime.memory.available_bytes", lambda: 50_000)
+    with pytest.raises(TooLargeError, match="60 leaves"):
+        tree.order(optimal=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,19 @@ import shoal
 from certificates import assert_closest_pairs, assert_same_tree, assert_valid_merges
 from naive.linkage import naive_linkage
 from shoal.errors import InputError
-from shoal.trees import blocked
+from shoal.runtime.kernel import plain_python
+from shoal.trees import blocked, blocked_rows
 from shoal.trees.blocked import SUPPORTED, linkage_blocked
 from shoal.trees.merges import Merges, from_nodes
 from shoal.trees.stored import linkage_stored
 
-# (FINISH, LISTED, QUERIES, ENTRIES, ROWS, CROWDED): the usual; rounds to the end; one neighbour listed; moved always.
-WAYS = {"usual": (4096, 8, 512, 1 << 21, 32, 0.9), "rounds": (1, 8, 512, 1 << 21, 32, 0.9),
-        "tiny": (5, 3, 7, 150, 4, 0.9), "one": (2, 1, 16, 300, 3, 0.5), "moved": (40, 4, 5, 200, 3, 1.0)}
+# The usual; rounds to the end; one neighbour listed; moved always.
+NAMES = ("FINISH", "LISTED", "QUERIES", "ENTRIES", "ROWS", "CROWDED", "LANES", "AREA")
+WAYS = {"usual": (4096, 8, 512, 1 << 21, 32, 0.9, 64, 1 << 22), "rounds": (1, 8, 512, 1 << 21, 32, 0.9, 64, 1 << 22),
+        "tiny": (5, 3, 7, 150, 4, 0.9, 9, 1), "one": (2, 1, 16, 300, 3, 0.5, 3, 1 << 22),
+        "moved": (40, 4, 5, 200, 3, 1.0, 20, 300)}
+
+SPARSE = tuple(pair for pair in SUPPORTED if pair[1] != "correlation")  # it would make sparse rows dense
 
 
 @pytest.fixture(params=list(WAYS))
@@ -30,8 +37,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def take(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    for name, chosen in zip(("FINISH", "LISTED", "QUERIES", "ENTRIES", "ROWS", "CROWDED"), WAYS[way], strict=True):
-        monkeypatch.setattr(blocked, name, chosen)
+    for name, chosen in zip(NAMES, WAYS[way], strict=True):
+        monkeypatch.setattr(blocked_rows if name == "AREA" else blocked, name, chosen)
 
 
 def cloud(n: int, d: int, seed: int = 0, clumps: int = 0) -> Any:
@@ -51,21 +58,118 @@ def stored(X: Any, method: str, metric: str, weights: Any = None) -> Merges:
 @pytest.mark.parametrize(("method", "metric"), SUPPORTED)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_every_merge_is_of_the_closest_pair(way: str, method: str, metric: str, weighted: bool) -> None:
-    for n, d in ((2, 3), (3, 1), (150, 7)):
+    for n, d in ((2, 3), (3, 4 if metric == "correlation" else 1), (150, 7)):
         X, weights = cloud(n, d) + 0.1, counted(n) if weighted and method != "weighted" else None
         found = linkage_blocked(X, method, metric, weights)
         assert_closest_pairs(squareform(pdist(X, metric)), found, method, weights)
 
 
-@pytest.mark.parametrize(("method", "metric"), SUPPORTED)
+def sparse_cloud(n: int, d: int, share: float = 0.2, seed: int = 3) -> Any:
+    """Rows with few entries, none of them empty."""
+    rng = np.random.default_rng(seed)
+    rows = np.where(rng.random((n, d)) < share, rng.normal(size=(n, d)), 0.0)
+    rows[np.arange(n), np.arange(n) % d] = 1.0 + rng.random(n)
+    return sparse.csr_array(rows)
+
+
+@pytest.mark.parametrize(("method", "metric"), SPARSE)
 def test_sparse_rows(way: str, method: str, metric: str) -> None:
-    rng = np.random.default_rng(3)
-    X = sparse.csr_array(rng.random((90, 30)) * (rng.random((90, 30)) < 0.2) + np.eye(90, 30))
-    X.data[:5] = 0.5
-    rows = X.toarray() + np.eye(90, 30, -30) + np.eye(90, 30, -60)
-    weights = counted(90) if method != "weighted" else None
-    found = linkage_blocked(sparse.csr_array(rows), method, metric, weights)
-    assert_closest_pairs(squareform(pdist(rows, metric)), found, method, weights)
+    for n, d in ((2, 4), (3, 1), (150, 30)):
+        X = sparse_cloud(n, d)
+        weights = counted(n) if method != "weighted" else None
+        found = linkage_blocked(X, method, metric, weights)
+        assert_closest_pairs(squareform(pdist(X.toarray(), metric)), found, method, weights)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize(("method", "metric"), SPARSE)
+def test_sparse_heights_of_the_stored_engine(monkeypatch: pytest.MonkeyPatch, method: str, metric: str) -> None:
+    monkeypatch.setattr(blocked, "FINISH", 100)
+    X = sparse_cloud(900, 60, 0.1)
+    assert_same_tree(linkage_blocked(X, method, metric), stored(X.toarray(), method, metric), rtol=1e-10)
+
+
+def test_sparse_rows_that_nearly_agree(way: str) -> None:
+    """Nearly all of ‖a‖² + ‖b‖² - 2·a·b cancels: the distance is summed over differences instead."""
+    X = sparse_cloud(40, 12)
+    close = sparse.csr_array(np.repeat(X.toarray(), 3, axis=0))
+    close.data *= 1.0 + 1e-7 * np.random.default_rng(0).normal(size=close.nnz)
+    for method, metric in (("ward", "euclidean"), ("average", "sqeuclidean")):
+        found = linkage_blocked(close, method, metric)
+        assert (found.height[:80] < 1e-5).all()
+        assert_same_tree(found, stored(close.toarray(), method, metric), rtol=1e-8)
+
+
+def test_sparse_rows_without_a_common_column(way: str) -> None:
+    X = sparse.csr_array(np.eye(90) * (1 + np.arange(90) % 3))
+    assert (linkage_blocked(X, "average", "cosine").height == 1.0).all()
+    assert_closest_pairs(squareform(pdist(X.toarray())), linkage_blocked(X, "ward"), "ward")
+
+
+def test_sparse_rows_without_any_column(way: str) -> None:
+    X = sparse.csr_array(np.vstack([np.zeros((3, 8)), sparse_cloud(30, 8).toarray(), np.zeros((2, 8))]))
+    found = linkage_blocked(X, "ward")
+    assert (found.height[:4] == 0.0).all()
+    assert_closest_pairs(squareform(pdist(X.toarray())), found, "ward")
+    assert not linkage_blocked(sparse.csr_array((20, 8)), "ward").height.any()
+
+
+@pytest.mark.large
+def test_centres_never_have_more_entries_than_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocked, "FINISH", 2)
+    entries, follow = [], blocked._Engine._follow
+
+    def noted(self: Any, slots: Any) -> None:
+        rows = self.c.rows
+        entries.append(int((rows.stop - rows.start)[self.c.item >= 0].sum()))
+        assert len(rows.data) == len(rows.columns) <= blocked_rows.ROOMY * X.nnz
+        follow(self, slots)
+
+    monkeypatch.setattr(blocked._Engine, "_follow", noted)
+    X = sparse_cloud(300, 40)
+    linkage_blocked(X, "ward")
+    assert entries[0] <= X.nnz
+    assert all(later <= earlier for earlier, later in itertools.pairwise(entries))
+    assert entries[-1] <= 3 * 40
+
+
+@pytest.mark.large
+def test_sparse_rows_are_never_made_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dense, these would take 480 MB in float64."""
+    monkeypatch.setattr(blocked, "FINISH", 1200)
+    rng = np.random.default_rng(0)
+    columns = (30_000 * rng.random(2000 * 30) ** 4).astype(np.int32)  # some words are in most rows
+    X = sparse.csr_array((rng.random(2000 * 30), columns, np.arange(0, 2000 * 30 + 1, 30)), shape=(2000, 30_000))
+    carrier = shoal.points(X, "cosine")
+    shoal.linkage(shoal.points(X[:1400], "cosine"), "average", engine="blocked")  # loads what is compiled
+    tracemalloc.start()
+    try:
+        shoal.linkage(carrier, "average", engine="blocked")
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.large
+def test_many_sparse_rows_take_the_blocked_engine() -> None:
+    X = sparse_cloud(600, 50)
+    for method, metric in (("average", "cosine"), ("ward", "euclidean")):
+        tree = shoal.linkage(shoal.points(X, metric), method)
+        assert tree.engine == "blocked"
+        assert_same_tree(tree.merges, shoal.linkage(shoal.points(X, metric), method, engine="stored").merges)
+
+
+@pytest.mark.large
+def test_correlation_is_a_metric_of_this_engine() -> None:
+    X = cloud(600, 8)
+    assert shoal.plan(50_000, 100, "average", metric="correlation").engine == "blocked"
+    tree = shoal.linkage(shoal.points(X, "correlation"), "average", engine="blocked")
+    assert_same_tree(tree.merges, stored(X, "average", "correlation"))
+    X[3] = 7.0
+    with pytest.raises(InputError, match="constant: row 3"):
+        linkage_blocked(X, "average", "correlation")
+    with pytest.raises(InputError, match="makes a sparse row dense"):
+        linkage_blocked(sparse_cloud(600, 8), "average", "correlation")
 
 
 @pytest.mark.parametrize(("method", "metric"), [("ward", "euclidean"), ("average", "cosine")])
@@ -76,6 +180,7 @@ def test_the_naive_twin(way: str, method: str, metric: str) -> None:
     assert_same_tree(linkage_blocked(X, method, metric, weights), twin)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(("method", "metric"), SUPPORTED)
 @pytest.mark.parametrize("single", [False, True])
 def test_heights_of_the_stored_engine(monkeypatch: pytest.MonkeyPatch, method: str, metric: str, single: bool) -> None:
@@ -85,6 +190,7 @@ def test_heights_of_the_stored_engine(monkeypatch: pytest.MonkeyPatch, method: s
         assert_same_tree(linkage_blocked(X, method, metric), stored(X, method, metric), rtol=1e-10)
 
 
+@pytest.mark.large
 def test_heights_at_two_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocked, "FINISH", 200)
     X = cloud(2000, 100)
@@ -92,9 +198,12 @@ def test_heights_at_two_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_same_tree(linkage_blocked(X, method, metric), stored(X, method, metric), rtol=1e-10)
 
 
-@pytest.mark.parametrize(("method", "metric"), SUPPORTED)
-def test_the_same_bits_whatever_the_threads_and_blocks(monkeypatch: pytest.MonkeyPatch, method: str, metric: str) -> None:
-    X, found = cloud(400, 9), []
+@pytest.mark.large
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize(("method", "metric"), SPARSE)
+def test_the_same_bits_whatever_the_threads_and_blocks(monkeypatch: pytest.MonkeyPatch, method: str, metric: str,
+                                                       kind: str) -> None:
+    X, found = cloud(400, 9) if kind == "dense" else sparse_cloud(400, 30), []
     monkeypatch.setattr(blocked, "FINISH", 20)
     try:
         for threads, entries, rows in ((1, 1 << 21, 32), (2, 900, 5), (5, 4000, 2)):
@@ -102,12 +211,26 @@ def test_the_same_bits_whatever_the_threads_and_blocks(monkeypatch: pytest.Monke
             monkeypatch.setattr(blocked, "ENTRIES", entries)
             monkeypatch.setattr(blocked, "ROWS", rows)
             monkeypatch.setattr(blocked, "PAIRS", rows)
+            monkeypatch.setattr(blocked, "LANES", rows)
+            monkeypatch.setattr(blocked_rows, "AREA", entries)
             found.append(linkage_blocked(X, method, metric))
     finally:
         shoal.set_threads(None)
     for other in found[1:]:
         for column, same in zip(found[0], other, strict=True):
             assert column.tobytes() == same.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize(("method", "metric"), [("ward", "euclidean"), ("average", "cosine")])
+def test_the_same_bits_plain_and_compiled(monkeypatch: pytest.MonkeyPatch, method: str, metric: str, kind: str) -> None:
+    monkeypatch.setattr(blocked, "FINISH", 10)
+    X, found = cloud(60, 6) if kind == "dense" else sparse_cloud(60, 20), []
+    for plain in (True, False):
+        with plain_python(plain):
+            found.append(linkage_blocked(X, method, metric))
+    for column, same in zip(*found, strict=True):
+        assert column.tobytes() == same.tobytes()
 
 
 @pytest.mark.parametrize(("method", "metric"), [("ward", "euclidean"), ("average", "sqeuclidean")])

@@ -14,15 +14,19 @@ import shoal
 from certificates import assert_closest_pairs, assert_same_tree, assert_valid_merges
 from naive.linkage import naive_linkage_points
 from shoal.runtime.kernel import plain_python
-from shoal.trees import kdtree, spatial
+from shoal.runtime.progress import Ticker
+from shoal.trees import spatial
 from shoal.trees.merges import Merges, from_nodes
 from shoal.trees.spatial import linkage_spatial
 from shoal.trees.stored import linkage_stored
 from strategies import item_weights, points
 
-# (LAST, FEW, STEPS, SLICE, LEAVES): as it is; rounds to the end; the chain alone, in steps; both in turn.
-WAYS = {"usual": (1024, 16, 2000, 1 << 18, 32), "rounds": (2, 10**9, 2000, 7, 1), "chain": (1 << 40, 0, 3, 1 << 18, 32),
-        "mixed": (2, 3, 5, 50, 2)}
+# As it is; rounds to the end, in small leaves and tasks; the chain alone; both in turn, with one neighbour listed.
+WAYS: dict[str, dict[str, float]] = {
+    "usual": {},
+    "rounds": {"LAST": 2, "FEW": 10**9, "QUERIES": 7, "SLICE": 7, "BLOCK": 5, "LEAVES": 1, "LEAF": 4, "PAGE": 2},
+    "chain": {"LAST": 1 << 40, "FEW": 0, "QUERIES": 3, "LEAF": 8},
+    "mixed": {"LAST": 2, "FEW": 3, "QUERIES": 5, "SLICE": 50, "LEAF": 4, "PAGE": 1, "CROWDED": 0.9, "EASY": 0, "LISTED": 1}}
 
 
 def cloud(n: int, d: int = 3) -> Any:
@@ -34,7 +38,7 @@ def square_of(X: Any) -> Any:
 
 
 def take(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    for name, value in zip(("LAST", "FEW", "STEPS", "SLICE", "LEAVES"), WAYS[way], strict=True):
+    for name, value in WAYS[way].items():
         monkeypatch.setattr(spatial, name, value)
 
 
@@ -72,13 +76,14 @@ HARD: dict[str, Callable[[int], Any]] = {
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 20, 60])
-def test_is_the_naive_tree(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_the_naive_tree(n: int) -> None:
     X, w = cloud(n), np.random.default_rng(n).uniform(0.01, 10, n)
     for weights in (None, w):
         expected = twin(X, weights)
         for way in WAYS:
-            take(monkeypatch, way)
-            assert_same_tree(linkage_spatial(X, "ward", weights), expected, rtol=1e-10, atol=0)
+            with pytest.MonkeyPatch.context() as patch:
+                take(patch, way)
+                assert_same_tree(linkage_spatial(X, "ward", weights), expected, rtol=1e-10, atol=0)
 
 
 @given(points(max_n=16), st.sampled_from(sorted(WAYS)), st.integers(1, 4), st.data())
@@ -86,7 +91,7 @@ def test_no_pair_is_closer_than_the_one_merged(X: Any, way: str, leaf: int, data
     weights = data.draw(st.none() | item_weights(len(X)))
     with pytest.MonkeyPatch.context() as patch, plain_python(True):
         take(patch, way)
-        patch.setattr(kdtree.build, "__defaults__", (leaf,))
+        patch.setattr(spatial, "LEAF", leaf)
         assert_closest_pairs(square_of(X), linkage_spatial(X, "ward", weights), "ward", weights)
 
 
@@ -94,7 +99,6 @@ def test_no_pair_is_closer_than_the_one_merged(X: Any, way: str, leaf: int, data
 @pytest.mark.parametrize("name", HARD)
 def test_certificate_on_hard_data(name: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     take(monkeypatch, way)
-    monkeypatch.setattr(kdtree.build, "__defaults__", (4,))
     X = np.asarray(HARD[name](150), np.float64)
     found = linkage_spatial(X, "ward")
     assert_closest_pairs(square_of(X), found, "ward")
@@ -107,6 +111,60 @@ def test_is_the_tree_of_the_stored_matrix(d: int) -> None:
     assert_same_tree(linkage_spatial(X, "ward", w), by_matrix(X, w), rtol=1e-10, atol=0)
 
 
+def squared_heights(c: spatial.Clusters) -> Any:
+    """Of all pairs, by the engine's formula."""
+    total = np.zeros((len(c.weight), len(c.weight)))
+    for x in c.centre.T:
+        total += (x[:, None] - x[None, :]) ** 2
+    return total * (2.0 * np.outer(c.weight, c.weight) / np.add.outer(c.weight, c.weight))
+
+
+def assert_known_is_true(engine: Any) -> None:
+    """Lists hold living clusters at their values, nothing beside them is nearer than the bound, the nearest is nearest."""
+    near, living = engine.near, engine.c.item >= 0
+    values = squared_heights(engine.c)
+    np.fill_diagonal(values, np.inf)
+    values[:, ~living] = np.inf
+    for p in np.flatnonzero(living):
+        listed = near.who[p][near.who[p] >= 0]
+        assert len(set(listed)) == len(listed)
+        assert values[p, listed].tolist() == near.far[p, :len(listed)].tolist() == sorted(values[p, listed])
+        if near.nearest[p] >= 0:
+            assert near.nearest[p] == listed[0]
+            assert near.far[p, 0] <= values[p].min() * (1 + 1e-12)
+        values[p, listed] = np.inf
+        assert values[p].min() >= near.bound[p] * (1 - 1e-12)
+
+
+def _clumps(n: int) -> Any:
+    rng = np.random.default_rng(n)
+    return rng.normal(size=(n // 6 + 1, 4))[np.arange(n) // 6] + 1e-9 * rng.normal(size=(n, 4))
+
+
+LISTS = {**HARD, "tight clumps": _clumps, "vanishing": lambda n: np.where(np.arange(n)[:, None] > 0, 1e-25 * cloud(n), 1.0),
+         **{f"{d} features": lambda n, d=d: cloud(n, d) for d in (6, 10, 11, 18, 19, 40)}}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", LISTS)
+def test_what_is_known_of_neighbours_is_true_after_every_round(name: str, weighted: bool,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    for constant, value in (("LAST", 2), ("FEW", 10**9), ("QUERIES", 9), ("LEAF", 8), ("PAGE", 2), ("EASY", 2)):
+        monkeypatch.setattr(spatial, constant, value)
+    X, n = np.asarray(LISTS[name](90), np.float64), 90
+    weight = 10.0 ** np.random.default_rng(n).integers(-60, 60, n) if weighted else np.ones(n)
+    engine = spatial._Engine(spatial._prepare(X)[0], weight, Ticker(None))
+    engine._build()
+    engine._search()
+    values = squared_heights(engine.c)
+    np.fill_diagonal(values, np.inf)
+    assert np.array_equal(engine.near.far, np.sort(values, axis=1)[:, :engine.listed])
+    engine._merge_equal_rows()
+    assert_known_is_true(engine)
+    while engine._round():
+        assert_known_is_true(engine)
+
+
 @pytest.mark.parametrize("name", ["heavy tails", "outlier"])
 def test_far_items_cost_no_accuracy(name: str) -> None:
     X = HARD[name](2000)
@@ -115,8 +173,8 @@ def test_far_items_cost_no_accuracy(name: str) -> None:
 
 @pytest.mark.parametrize("name", HARD)
 def test_any_number_of_threads_gives_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spatial, "LAST", 20)
-    monkeypatch.setattr(spatial, "LEAVES", 2)
+    for constant, value in (("LAST", 20), ("QUERIES", 16), ("BLOCK", 64), ("LEAVES", 2), ("LEAF", 16), ("PAGE", 2)):
+        monkeypatch.setattr(spatial, constant, value)
     X, trees = np.asarray(HARD[name](400), np.float64), []
     try:
         for threads in (1, 2, 5):

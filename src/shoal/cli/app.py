@@ -12,7 +12,10 @@ import click
 from shoal.cli.assign import assign
 from shoal.cli.cluster import cluster
 from shoal.cli.cut import cut
+from shoal.cli.describe import describe
+from shoal.cli.export import export
 from shoal.cli.plan import plan
+from shoal.cli.plot import plot
 from shoal.cli.wording import as_options
 from shoal.errors import ShoalError, ShoalWarning, TooLargeError
 
@@ -68,6 +71,9 @@ Examples:
   shoal plan --items 65536 --features 10
   shoal cut songs-clusters/model.shoal --rule dynamic
   shoal assign songs-clusters/model.shoal new.csv
+  shoal describe songs-clusters/model.shoal -k 4
+  shoal plot songs-clusters/model.shoal --last 30
+  shoal export songs-clusters/model.shoal --to newick
 
 Every command says more with --help.
 """)
@@ -76,5 +82,5 @@ def shoal() -> None:
     """Cluster what a file holds: rows of numbers, distances, similarities or a graph."""
 
 
-for command in (cluster, plan, cut, assign):
+for command in (cluster, plan, cut, assign, describe, plot, export):
     shoal.add_command(command)

@@ -1,4 +1,4 @@
-"""`shoal cluster`: a file in; a table, a workbook, pictures, a model and a summary out."""
+"""`shoal cluster`: a file in; a table, a workbook, pictures, a report, a model and a summary out."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _height(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 
 
 @click.command(cls=GroupedCommand, epilog=_EPILOG,
-               short_help="Cluster a file; write a table, a workbook, pictures and a model.")
+               short_help="Cluster a file; write tables, pictures, a report and a model.")
 @click.argument("file")
 @input_options
 @tree_options
@@ -61,7 +61,7 @@ def _height(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--picture", type=click.Choice(PICTURES), default="svg", show_default=True,
               help="The format of the pictures.")
-@click.option("--no-plot", "picture", flag_value="none", help="Draw no pictures.")
+@click.option("--no-plot", "picture", flag_value="none", help="Draw no pictures, and write no report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the summary.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no summary and no progress; the files are written all the same.")
 def cluster(file: str, k: int | None, height: float | None, suggest: bool, out: str | None, force: bool, picture: str,
@@ -71,7 +71,7 @@ def cluster(file: str, k: int | None, height: float | None, suggest: bool, out: 
 
     FILE is a table (CSV, TSV, Excel, Parquet, Arrow) or a matrix (also .npy, .npz, PHYLIP); "-" reads standard input.
     The result is a folder with clusters.csv, clusters.xlsx, the tree as dendrogram.svg, the clusters as clusters.svg
-    where there are coordinates, and model.shoal for later use.
+    where there are coordinates, report.html with all of it on one page, and model.shoal for later use.
     """
     start = time.perf_counter()
     if k is not None and height is not None:
@@ -84,7 +84,7 @@ def cluster(file: str, k: int | None, height: float | None, suggest: bool, out: 
         if k is not None and k > carrier.n:
             raise InputError(f"{k:,} clusters were asked for, of {carrier.n:,} items.", "Ask for fewer with -k.")
         result = _clustered(carrier, method, k, height, memory_limit, threads, line)
-        written, left_out = write_all(result.clusters, stage, names, line)
+        written, left_out = write_all(result.clusters, result.suggestion, stage, names, line)
     result.file = file
     result.files = {what: folder / names[what] for what in written}
     result.seconds = time.perf_counter() - start

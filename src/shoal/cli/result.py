@@ -24,7 +24,7 @@ __all__ = ["Result", "plain", "record", "summary"]
 
 LISTED = 30  # clusters in the summary; all are in the files
 CENTRAL = 24  # columns of the terminal for the most central item's name
-FILES = ("table", "workbook", "dendrogram", "scatter", "model")
+FILES = ("table", "workbook", "dendrogram", "scatter", "report", "model")
 
 
 @dataclass

@@ -14,6 +14,7 @@ from shoal.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from shoal.clusters import Clusters
+    from shoal.tree import Suggestions
 
 __all__ = ["PICTURES", "default_folder", "file_names", "from_before", "staged", "write_all"]
 
@@ -35,8 +36,9 @@ def default_folder(file: str) -> Path:
 
 
 def file_names(picture: str) -> dict[str, str]:
-    """Return the name of every file a run may write, by what it is; `picture` is a format or "none"."""
-    pictures = {} if picture == "none" else {"dendrogram": f"dendrogram.{picture}", "scatter": f"clusters.{picture}"}
+    """Return the name of every file a run may write, by what it is; without pictures there is no report."""
+    pictures = {} if picture == "none" else {"dendrogram": f"dendrogram.{picture}", "scatter": f"clusters.{picture}",
+                                                 "report": "report.html"}
     return {"table": "clusters.csv", "workbook": "clusters.xlsx", **pictures, "model": "model.shoal"}
 
 
@@ -84,8 +86,9 @@ def _refuse_overwrite(folder: Path, names: dict[str, str], force: bool) -> None:
                          "Choose another folder with --out, or allow these to be replaced with --force.")
 
 
-def write_all(clusters: Clusters, stage: Path, names: dict[str, str], line: Line) -> tuple[list[str], list[str]]:
-    """Write all that can be written.
+def write_all(clusters: Clusters, suggestion: Suggestions | None, stage: Path, names: dict[str, str],
+              line: Line) -> tuple[list[str], list[str]]:
+    """Write all that can be written; the report says what is suggested beside a cut of the person's own.
 
     Returns
     -------
@@ -95,6 +98,7 @@ def write_all(clusters: Clusters, stage: Path, names: dict[str, str], line: Line
         A sentence for every missing package: what was left out, and how to install it.
     """
     from shoal.data.carriers import Points
+    from shoal.report import write_report
 
     data, tree = clusters.tree.data, clusters.tree
     makers: dict[str, Callable[[Path], Any]] = {
@@ -102,6 +106,7 @@ def write_all(clusters: Clusters, stage: Path, names: dict[str, str], line: Line
         "dendrogram": lambda path: _save(tree.plot(cut=clusters), path)}
     if isinstance(data, Points) and data.d >= 2:
         makers["scatter"] = lambda path: _save(clusters.plot(), path)
+    makers["report"] = lambda path: write_report(clusters, path, suggestion=suggestion)
     makers["model"] = tree.save
     written: list[str] = []
     missing: dict[str, tuple[str, list[str]]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import os
 import re
@@ -21,7 +22,7 @@ from shoal.data.tables import load
 from shoal.errors import InputError, ShoalWarning
 from shoal.runtime.files import atomic_write
 
-__all__ = ["write_csv", "write_excel"]
+__all__ = ["write_csv", "write_excel", "write_json", "write_parquet"]
 
 MAX_ROWS = 1_048_575  # of data on one sheet, below the header
 MAX_COLUMNS = 16_384
@@ -66,6 +67,52 @@ def write_csv(path: str | os.PathLike[str], columns: Columns, *, force: bool = F
         writer.writerows(zip(*(map(_csv_cell, _plain(values)) for values in columns.values()), strict=True))
         text.flush()
         text.detach()
+
+
+def write_json(path: str | os.PathLike[str], record: Mapping[str, Any], *, force: bool = False) -> None:
+    """Write one JSON object as UTF-8 text; a character that UTF-8 cannot hold (half of a surrogate pair) is escaped.
+
+    Parameters
+    ----------
+    path : path
+    record : dict
+        Of values JSON can hold; NaN and infinity are not among them.
+    force : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    InputError
+        When the file exists and `force` is False.
+    """
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
+    with atomic_write(path, force) as file:
+        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def write_parquet(path: str | os.PathLike[str], columns: Columns, *, force: bool = False) -> None:
+    """Write a table as a Parquet file.
+
+    Parameters
+    ----------
+    path : path
+    columns : dict of str to sequence
+        Of equal length.
+    force : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    MissingExtraError
+        When polars is not installed.
+    InputError
+        When the file exists and `force` is False, or columns differ in length.
+    """
+    polars = load("polars", "Writing a Parquet file")
+    _length(columns)
+    table = polars.DataFrame({name: list(_plain(values)) for name, values in columns.items()})
+    with atomic_write(path, force) as file:
+        table.write_parquet(file)
 
 
 def write_excel(path: str | os.PathLike[str], sheets: Mapping[str, Columns], *, force: bool = False,

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from shoal.data import carriers, matrixfiles
 from shoal.data.checks import looks_like_pairs, read_ids, require_finite
 from shoal.data.features import read_features
-from shoal.data.forms import is_long
+from shoal.data.forms import as_table, is_long
 from shoal.data.tables import Column, Table, load, matrix, read_frame
 from shoal.data.texts import is_number, read_text
 from shoal.errors import InputError, ShoalError
 
-__all__ = ["KINDS", "read_file"]
+__all__ = ["KINDS", "read_file", "read_table"]
 
 KINDS = ("points", "distances", "similarities", "graph")
 ROOM = 10**8  # bytes a compressed file may always expand to; beyond, 100 times its own size
@@ -110,6 +110,41 @@ def read_file(path: str | os.PathLike[str], *, kind: str | None = None, id: str 
         return _carrier(loaded, kind or loaded.kind, options)
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.hint) from error
+
+
+def read_table(path: str | os.PathLike[str], *, sheet: str | int | None = None, text: str | None = None) -> Table:
+    r"""Read a file into a table with all its columns, of numbers and of texts.
+
+    Parameters
+    ----------
+    path : path
+        Of a format of `read_file` that has named columns.
+    sheet : str or int, optional
+    text : str, optional
+        A column whose values are read as text exactly, such as one that names items.
+
+    Raises
+    ------
+    InputError
+        When the file is not there, not readable, or holds a matrix.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "songs.csv"
+    >>> _ = file.write_text("title,genre,tempo\n007,pop,120\n=A1,folk,90\n")
+    >>> read_table(file, text="title").names
+    ('title', 'genre', 'tempo')
+    """
+    name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
+    data = sys.stdin.buffer.read() if name == "standard input" else _bytes(Path(path))
+    try:
+        table = as_table(_load(name, data, "points", sheet, [text] if text else []).data)
+        if table is None:
+            raise InputError("It holds a matrix, not a table with named columns.", "Give a table.")
+    except InputError as error:
+        raise InputError(f"{name}: {error.message}", error.hint) from error
+    return table
 
 
 def _carrier(loaded: Loaded, kind: str | None, options: dict[str, Any]) -> carriers.Carrier:

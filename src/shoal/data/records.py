@@ -1,4 +1,4 @@
-"""The four carriers as frozen records: what was read, and how distances are given out."""
+"""The carriers as frozen records: what was read, and how distances are given out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from shoal.runtime.progress import Ticker
 
 if TYPE_CHECKING:
     from shoal.data.metrics import Metric
+    from shoal.data.pairwise import Pairwise
 
-__all__ = ["Carrier", "Distances", "Graph", "Points", "RuleLike", "Similarities"]
+__all__ = ["Carrier", "Distances", "Graph", "Items", "Points", "RuleLike", "Similarities"]
 
 RuleLike = str | Callable[[Any], Any]
 
@@ -77,8 +78,9 @@ class Carrier:
         return self.n
 
     def __repr__(self) -> str:
+        hidden = ("carrier", "columns", "metric_params", "pairwise_params")
         shown = ", ".join(f"{key}={value!r}" for key, value in self.describe().items()
-                          if key not in ("carrier", "columns", "metric_params") and value not in (None, False))
+                          if key not in hidden and value not in (None, False))
         return f"{type(self).__name__}({shown})"
 
 
@@ -184,6 +186,28 @@ class Distances(Carrier):
     def condensed(self, ticker: Ticker | None = None) -> NDArray[Any]:
         """Write all distances into a fresh vector in scipy's condensed order; n (n - 1) / 2 values of `dtype`."""
         return self.pairs.condensed(lambda values: np.maximum(values, 0.0), ticker)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Items(Distances):
+    """Items of any kind, all of whose distances were measured. Made by `shoal.distances` with `pairwise`.
+
+    Attributes
+    ----------
+    items : tuple
+        As they were given.
+    pairwise : Pairwise
+        The distance between two of them.
+    """
+
+    items: tuple[Any, ...]
+    pairwise: Pairwise
+
+    def describe(self) -> dict[str, Any]:
+        """Say where the data came from, in values JSON can hold."""
+        return super().describe() | {
+            "carrier": "distances", "pairwise": self.pairwise.name,
+            "pairwise_params": {key: _plain(value) for key, value in self.pairwise.params.items()}}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

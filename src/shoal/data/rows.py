@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.data import features
+from shoal.data.checks import read_ids
 from shoal.data.pairs import Pairs
-from shoal.data.records import Carrier, Distances, Graph, Points, Similarities
+from shoal.data.pairwise import read_items
+from shoal.data.records import Carrier, Distances, Graph, Items, Points, Similarities
 from shoal.data.rules import RULES, convert, fitting_rules
 from shoal.errors import InputError
 from shoal.runtime import pool
@@ -51,9 +53,10 @@ def rows_of_new(carrier: Carrier, new: Any, ids: Sequence[Any] | None = None) ->
     ----------
     carrier : Carrier
         The old items.
-    new : array-like or frame
+    new : array-like, frame or sequence
         Features of the new items, shape (m, d); for a matrix carrier their distances or similarities to all n old items,
-        shape (m, n), columns in the order of the old items or named by their ids.
+        shape (m, n), columns in the order of the old items or named by their ids; where the old items were measured by a
+        function of two items, a sequence of such items.
     ids : sequence, optional
         Names of the new items; their row numbers by default.
 
@@ -71,6 +74,10 @@ def rows_of_new(carrier: Carrier, new: Any, ids: Sequence[Any] | None = None) ->
         read = carrier.new(new, ids=ids)
         X, metric, old = read.X, carrier.metric, carrier.X
         return read.ids or _numbers(read.n), (metric.between(X[a:b], old) for a, b in _blocks(read.n, carrier.n))
+    if isinstance(carrier, Items):
+        items, old, ids_of_old = read_items(new), carrier.items, carrier.ids
+        return read_ids(ids, len(items)) or _numbers(len(items)), (
+            carrier.pairwise.between(items[a:b], old, ids_of_old) for a, b in _blocks(len(items), carrier.n))
     if isinstance(carrier, Graph) and carrier.rule is None:
         raise InputError("New items cannot be placed by their edges alone: the distances were shortest paths.",
                          "Build the tree from shoal.distances, and give new items as rows of distances.")

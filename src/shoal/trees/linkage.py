@@ -14,7 +14,8 @@ from shoal.errors import InputError, is_whole
 from shoal.runtime import memory, pool
 from shoal.runtime.kernel import plain_if_cheap
 from shoal.runtime.progress import Progress, Ticker
-from shoal.trees import blocked, heap, spanning, spatial, stored
+from shoal.trees import blocked, heap, members, spanning, spatial, stored
+from shoal.trees.blocked_rows import UNIT_ROWS
 from shoal.trees.merges import Merges
 from shoal.trees.stored import METHODS, SQUARED
 
@@ -29,6 +30,7 @@ FEW_ITEMS = 500  # below, the stored matrix is as fast, and small enough to run 
 _PAIR_S = {"single": 6e-9, "complete": 24e-9, "average": 26e-9, "weighted": 25e-9, "ward": 27e-9}
 _CLOSEST_PAIR_S = 22e-9  # centroid and median run on one thread
 _FEATURE_S = 0.35e-9
+_SPARSE_FEATURE_S = 14e-9  # of an entry of a sparse row, of which a pair has two
 _START_S = 0.7  # the interpreter, and the compiled kernels from their cache
 
 
@@ -89,7 +91,8 @@ class Work(NamedTuple):
         Features; None for a given matrix.
     metric : str or None
         Of points.
-    sparse : bool
+    nnz : int or None
+        Entries of sparse points.
     itemsize : int
         Bytes of a stored distance.
     """
@@ -98,16 +101,21 @@ class Work(NamedTuple):
     n: int
     d: int | None
     metric: str | None
-    sparse: bool
+    nnz: int | None
     itemsize: int
 
     @classmethod
     def of(cls, carrier: Carrier, method: str) -> Work:
         """Describe the work on a carrier."""
         if isinstance(carrier, Points):
-            return cls(method, carrier.n, carrier.d, carrier.metric.name, not isinstance(carrier.X, np.ndarray),
-                       carrier.dtype.itemsize)
-        return cls(method, carrier.n, None, None, False, carrier.dtype.itemsize)
+            nnz = None if isinstance(carrier.X, np.ndarray) else int(carrier.X.nnz)
+            return cls(method, carrier.n, carrier.d, carrier.metric.name, nnz, carrier.dtype.itemsize)
+        return cls(method, carrier.n, None, None, None, carrier.dtype.itemsize)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the items are sparse points."""
+        return self.nnz is not None
 
     @property
     def dense_euclidean(self) -> bool:
@@ -126,13 +134,16 @@ class Engine(NamedTuple):
 
 
 def _stored_bytes(w: Work) -> float:
-    return stored.peak_bytes(w.n, w.itemsize) + (8 * w.n * w.d if w.d and not w.sparse else 0)
+    """Peak of the engine, or of making its matrix: from the features in float64, for rows of length 1 twice."""
+    features = (8 * w.n * (w.d or 0) if w.nnz is None else 16 * w.nnz) * (2 if w.metric in UNIT_ROWS else 1)
+    return max(stored.peak_bytes(w.n, w.itemsize, w.method), w.itemsize * w.n * (w.n - 1) // 2 + features)
 
 
 def _stored_seconds(w: Work) -> float:
     pairs = w.n * (w.n - 1) / 2
     merging = _PAIR_S[w.method] / pool.threads() if w.method in _PAIR_S else _CLOSEST_PAIR_S
-    return pairs * (merging + (_FEATURE_S * w.d / pool.threads() if w.d else 0.0))
+    measuring = _FEATURE_S * (w.d or 0) if w.nnz is None else _SPARSE_FEATURE_S * w.nnz / w.n
+    return pairs * (merging + measuring / pool.threads())
 
 
 def _run_stored(carrier: Carrier, method: str, progress: Progress) -> Merges:
@@ -157,10 +168,6 @@ def _spatial_seconds(w: Work) -> float:
     return w.n * (w.d or 1) * (1.8e-6 + 1.1e-9 * w.n * _share_within_reach(w)) / pool.threads()
 
 
-def _blocked_seconds(w: Work) -> float:
-    return w.n * (6e-5 + w.n * (2e-9 + 1.2e-10 * (w.d or 1))) / pool.threads()
-
-
 def _run_spatial(carrier: Carrier, method: str, progress: Progress) -> Merges:
     assert isinstance(carrier, Points)
     return spatial.linkage_spatial(carrier.X, method, carrier.weights, progress=progress)
@@ -176,6 +183,11 @@ def _run_heap(carrier: Carrier, method: str, progress: Progress) -> Merges:
     return heap.linkage_heap(carrier.X, method, carrier.weights, progress=progress)
 
 
+def _run_members(carrier: Carrier, method: str, progress: Progress) -> Merges:
+    assert isinstance(carrier, Points)
+    return members.linkage_members(carrier.X, method, carrier.weights, metric=carrier.metric.name, progress=progress)
+
+
 def _run_spanning(carrier: Carrier, method: str, progress: Progress) -> Merges:
     assert isinstance(carrier, Points)
     return spanning.linkage_spanning(carrier.X, progress=progress)
@@ -189,8 +201,12 @@ ENGINES = (
            lambda w: spatial.peak_bytes(w.n, w.d or 1), _spatial_seconds, _run_spatial),
     Engine("heap", lambda w: w.method in heap.METHODS and w.dense_euclidean and w.n > FEW_ITEMS,
            lambda w: heap.peak_bytes(w.n, w.d or 1), lambda w: heap.seconds(w.n, w.d or 1), _run_heap),
-    Engine("blocked", lambda w: (w.method, w.metric) in blocked.SUPPORTED and not w.sparse and w.n > FEW_ITEMS,
-           lambda w: blocked.peak_bytes(w.n, w.d or 1), _blocked_seconds, _run_blocked),
+    Engine("members", lambda w: w.method in members.METHODS and w.metric in members.METRICS and not w.sparse
+           and w.n > FEW_ITEMS,
+           lambda w: members.peak_bytes(w.n, w.d or 1), lambda w: members.seconds(w.n, w.d or 1, w.method), _run_members),
+    Engine("blocked", lambda w: (w.method, w.metric) in blocked.SUPPORTED and w.n > FEW_ITEMS,
+           lambda w: blocked.peak_bytes(w.n, w.d or 1, w.nnz), lambda w: blocked.seconds(w.n, w.d or 1, w.nnz),
+           _run_blocked),
 )
 
 
@@ -249,7 +265,7 @@ def plan(n: int, d: int | None = None, method: str = "ward", *, metric: str = "e
     if not is_whole(n) or n < 1 or (d is not None and (not is_whole(d) or d < 1)):
         raise InputError(f"A plan for {n!r} items and {d!r} features was asked for.", "Give whole numbers of at least 1.")
     itemsize = 4 if np.dtype(dtype) == np.float32 else 8
-    return _plan(Work(name, n, d, metric if d else None, False, itemsize), "auto", memory_limit)[0]
+    return _plan(Work(name, n, d, metric if d else None, None, itemsize), "auto", memory_limit)[0]
 
 
 def _plan(work: Work, engine: str, memory_limit: int | str | None) -> tuple[Plan, Engine]:
@@ -280,11 +296,27 @@ def build(carrier: Carrier, method: str, *, engine: str = "auto", memory_limit: 
     check_metric(carrier, name)
     work = Work.of(carrier, name)
     what, chosen = _plan(work, engine, memory_limit)
-    memory.require(what.bytes, memory_limit, f"{name} linkage of {work.n:,} items",
-                   "Use fewer items, float32 data (half of it), or a larger limit.")
+    memory.require(what.bytes, memory_limit, f"{name} linkage of {work.n:,} items", _instead(work, what.bytes))
     if work.n == 1:
         return stored.linkage_stored(np.empty(0), 1, name), chosen.name
     return chosen.run(carrier, name, progress), chosen.name
+
+
+def _instead(work: Work, beyond: float) -> str:
+    """Say what takes less than `beyond` bytes: another engine for the same tree; else less data, and other methods."""
+    def least(method: str) -> tuple[float, str]:
+        there = work._replace(method=method)
+        return min((e.bytes(there), e.name) for e in ENGINES if e.takes(there))
+
+    size, name = least(work.method)
+    if size < beyond:
+        return f"engine={name!r} builds the same tree in {memory.show_bytes(size)}."
+    fit = [m for m in METHODS if (m not in SQUARED or work.metric in (None, "euclidean")) and least(m)[0] < beyond / 4]
+    less = "Use fewer items, float32 data (half of it), or a larger limit."
+    if not fit:
+        return less
+    size = max(least(m)[0] for m in fit)
+    return f"{less} By {', '.join(fit)} linkage these items take {memory.show_bytes(size)} or less."
 
 
 def _would_overflow(X: Any) -> bool:

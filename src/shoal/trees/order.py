@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from shoal.runtime import pool
+from shoal.data.records import Carrier, Points
+from shoal.data.rows import rows_of
+from shoal.runtime import memory, pool
 from shoal.runtime.kernel import kernel, plain_if_cheap
-from shoal.trees.merges import Floats, Ints, Merges, leaf_counts
+from shoal.trees.merges import Floats, Ints, Merges, leaf_counts, leaf_order
 
-__all__ = ["BEAM", "MOST_EXACT", "beam_order", "optimal_order", "order_length"]
+__all__ = ["BEAM", "MOST_EXACT", "beam_order", "nearest_order", "optimal_order", "order_length"]
 
 MOST_EXACT = 5000  # 0.4 GB, and some seconds; both tables grow with n², the time with n³ where the tree is balanced
 BEAM = 8  # orders a subtree keeps: of 500 items, the result is then about 1 % longer than the best
@@ -70,6 +72,46 @@ def best_join(M: Any, D: Any, u: int, w: int, a: Any, b: Any, found: Any) -> Non
             length = M[u, m] + D[m, k] + M[k, w]
             if length < best:
                 best, found[0], found[1] = length, m, k
+
+
+def nearest_order(merges: Merges, begin: Ints, carrier: Carrier) -> Ints:
+    """Return the items in the best order of up to `MOST_EXACT`, beyond that in the beam's; shape (n,).
+
+    Parameters
+    ----------
+    merges : Merges
+    begin : ndarray of int, shape (2n - 1,)
+        First leaf position of every node.
+    carrier : Carrier
+        What the tree was built from.
+
+    Raises
+    ------
+    TooLargeError
+        Before anything is allocated, when the tables would not fit in memory.
+    """
+    n, leaves = merges.n, leaf_order(merges, begin)
+    if n <= MOST_EXACT:
+        memory.require(3 * 8 * n * n, None, f"the best order of {n:,} leaves")  # D as read, D by position, M
+        D = np.ascontiguousarray(rows_of(carrier)(leaves)[:, leaves])
+        return leaves[optimal_order(merges, begin, D)]
+    if isinstance(carrier, Points):
+        return beam_order(merges, partial(_few_distances, carrier))
+    memory.require(carrier.dtype.itemsize * n * n, None, f"distances to order {n:,} leaves by")
+    condensed = carrier.condensed()
+
+    def distance(i: Ints, j: Ints) -> Floats:
+        low, high = np.minimum(i, j), np.maximum(i, j)
+        return np.asarray(condensed[n * low - low * (low + 1) // 2 + high - low - 1], np.float64)
+
+    return beam_order(merges, distance)
+
+
+def _few_distances(points: Points, i: Ints, j: Ints) -> Floats:
+    """Distances of pairs among which the same few items come again and again: the ends of orders."""
+    a, at_a = np.unique(i, return_inverse=True)
+    b, at_b = np.unique(j, return_inverse=True)
+    return points.metric.between(points.X[a], points.X[b])[at_a, at_b]
 
 
 def order_length(D: Floats, order: Ints) -> float:

@@ -42,10 +42,11 @@ FEW = 16  # a round that would merge fewer than a 16th of the clusters is left t
 SLICE = 4_000_000  # entries between two looks at the clock in the sequential parts: at most about 30 ms
 
 
-def peak_bytes(n: int, itemsize: int = 8) -> int:
-    """Peak bytes of the engine: the matrix, the scratch of a round, and columns of n entries."""
+def peak_bytes(n: int, itemsize: int = 8, method: str = "average") -> int:
+    """Peak bytes of the engine: the matrix, the scratch of a round (single only reads it), and columns of n entries."""
     pairs = n * (n - 1) // 2
-    return itemsize * (pairs + min(pairs, GROUP * (BLOCK + n))) + (200 + 40 * pool.threads()) * n
+    scratch = 0 if method == "single" else min(pairs, GROUP * (BLOCK + n))
+    return itemsize * (pairs + scratch) + (200 + 40 * pool.threads()) * n
 
 
 def linkage_stored(D: NDArray[np.floating[Any]], n: int, method: str, weights: Floats | None = None, *,
