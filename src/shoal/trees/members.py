@@ -35,7 +35,6 @@ from shoal.trees import kdtree
 from shoal.trees import members_kernels as kernels
 from shoal.trees.merges import Floats, Ints, Merges
 from shoal.trees.spatial import _prepare
-from shoal.trees.spatial_kernels import pair_up
 from shoal.trees.stored import COMPLETE, LINEAR, _Found, _in_height_order, linkage_stored
 
 __all__ = ["METHODS", "METRICS", "linkage_members", "peak_bytes", "seconds"]
@@ -263,7 +262,7 @@ class _Engine:
         if work < 0:
             return False
         c, mate = self.c, np.full(n, -1)
-        count = pair_up(c, mate, 0, n)
+        count = kernels.pair_up(c.near, c.gap, mate)
         first = np.flatnonzero((mate < 0) | (mate > np.arange(n)))
         second = mate[first]
         pairs = second >= 0
