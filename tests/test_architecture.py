@@ -46,8 +46,9 @@ MAX_ARGUMENTS = 12
 # Functions that may weigh more, each with its reason: {("trees/x.py", "name"): "why splitting would hurt"}.
 HEAVY: dict[tuple[str, str], str] = {
     ("trees/threshold.py", "small_trees"): "one small tree from its distances to its last merge",
-    ("trees/spanning.py", "list_nearest"): "a walk in one piece: split up it takes ten times as long",
-    ("trees/spanning.py", "search_foreign"): "a walk in one piece: split up it takes ten times as long",
+    ("trees/spatial_scan.py", "enter_page"): "plain arrays: to hand on a named tuple counts references to all of them",
+    ("trees/spatial_scan.py", "look_in_leaf"): "plain arrays: to hand on a named tuple counts references to all of them",
+    ("trees/boxes.py", "nearest_foreign"): "a walk in one piece: split up it takes ten times as long",
     ("hierarchy.py", "dendrogram"): "scipy's signature",
     ("cli/cluster.py", "cluster"): "an argument for every option of the command",
     ("plot/dendrogram.py", "dendrogram"): "scipy's and R's users look for these options here, by name",

@@ -133,7 +133,7 @@ def test_a_sample_is_right_within_its_error() -> None:
     X = cloud(3000, 2)
     tree = shoal.linkage(X, "average")
     exact = tree.fidelity()
-    assert exact.error == 0.0 and exact.pairs == 3000 * 2999 // 2
+    assert (exact.error, exact.pairs) == (0.0, 3000 * 2999 // 2)
     few, many = tree.fidelity(pairs=300_000), tree.fidelity(pairs=2_000_000)
     assert few.pairs < 400_000 < many.pairs < exact.pairs
     assert 0 < many.error < few.error < 0.05
@@ -166,7 +166,8 @@ def test_of_given_distances_and_of_a_forest() -> None:
     tree = shoal.linkage(shoal.distances(D), "average")
     assert tree.cophenetic_correlation() == pytest.approx(float(cophenet(tree.to_scipy(), D)[0]), rel=1e-12)
     forest = shoal.linkage(np.array([[0.0], [1.0], [9.0], [10.0]]), "single", stop_height=2.0)
-    assert forest.parts == 2 and math.isnan(forest.cophenetic_correlation())
+    assert forest.parts == 2
+    assert math.isnan(forest.cophenetic_correlation())
 
 
 def test_cophenetic_distances_are_scipys() -> None:

@@ -95,6 +95,7 @@ def test_no_pair_is_closer_than_the_one_merged(X: Any, way: str, leaf: int, data
         assert_closest_pairs(square_of(X), linkage_spatial(X, "ward", weights), "ward", weights)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", HARD)
 def test_certificate_on_hard_data(name: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +105,7 @@ def test_certificate_on_hard_data(name: str, way: str, monkeypatch: pytest.Monke
     assert_closest_pairs(square_of(X), found, "ward")
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("d", [1, 2, 5, 10])
 def test_is_the_tree_of_the_stored_matrix(d: int) -> None:
     X, w = cloud(2000, d), np.random.default_rng(d).choice([0.001, 1.0, 1000.0], 2000)
@@ -165,12 +167,14 @@ def test_what_is_known_of_neighbours_is_true_after_every_round(name: str, weight
         assert_known_is_true(engine)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", ["heavy tails", "outlier"])
 def test_far_items_cost_no_accuracy(name: str) -> None:
     X = HARD[name](2000)
     assert_same_tree(linkage_spatial(X, "ward"), by_matrix(X), rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", HARD)
 def test_any_number_of_threads_gives_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in (("LAST", 20), ("QUERIES", 16), ("BLOCK", 64), ("LEAVES", 2), ("LEAF", 16), ("PAGE", 2)):
@@ -198,6 +202,7 @@ def test_plain_python_and_compiled_give_the_same_bits(way: str, monkeypatch: pyt
             same_bits(plain, linkage_spatial(X, "ward", weights))
 
 
+@pytest.mark.large
 def test_one_two_three_and_equal_items() -> None:
     assert linkage_spatial(np.ones((1, 2)), "ward").n == 1
     assert linkage_spatial(np.array([[0.0], [3.0]]), "ward").height.tolist() == [3.0]
@@ -210,6 +215,7 @@ def test_one_two_three_and_equal_items() -> None:
     assert linkage_spatial(np.zeros((3, 1)), "ward").height.tolist() == [0.0, 0.0]
 
 
+@pytest.mark.large
 def test_single_precision_is_widened_and_nothing_is_written_to() -> None:
     X = cloud(300).astype(np.float32)
     X.setflags(write=False)
@@ -218,6 +224,7 @@ def test_single_precision_is_widened_and_nothing_is_written_to() -> None:
     same_bits(linkage_spatial(X, "ward", w), linkage_spatial(X.astype(np.float64), "ward"))
 
 
+@pytest.mark.large
 def test_offset_costs_nothing_where_it_can_be_taken_away() -> None:
     X = np.round(cloud(500) * 2**20) / 2**20
     expected = linkage_spatial(X, "ward")
@@ -225,6 +232,7 @@ def test_offset_costs_nothing_where_it_can_be_taken_away() -> None:
         assert_same_tree(linkage_spatial(X + offset, "ward"), expected, rtol=1e-10, atol=0)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("power", [664, -664, 980, -900])
 def test_powers_of_two_scale_the_heights_exactly(power: int) -> None:
     X = np.round(cloud(300) * 2**20)
@@ -232,6 +240,7 @@ def test_powers_of_two_scale_the_heights_exactly(power: int) -> None:
     same_bits(usual._replace(height=np.ldexp(usual.height, power)), linkage_spatial(np.ldexp(X, power), "ward"))
 
 
+@pytest.mark.large
 def test_progress_rises_to_one_and_can_cancel() -> None:
     told: list[float] = []
     linkage_spatial(cloud(3000), "ward", progress=lambda fraction, message: told.append(fraction))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.data.carriers import Carrier, Points
+from shoal.data.carriers import Carrier, Graph, Points
 from shoal.errors import InputError, is_whole
 from shoal.runtime import memory, pool
 from shoal.runtime.kernel import plain_if_cheap
@@ -95,6 +95,8 @@ class Work(NamedTuple):
         Entries of sparse points.
     itemsize : int
         Bytes of a stored distance.
+    edges : int or None
+        Of a graph whose edges alone make the single-linkage tree.
     """
 
     method: str
@@ -103,6 +105,7 @@ class Work(NamedTuple):
     metric: str | None
     nnz: int | None
     itemsize: int
+    edges: int | None = None
 
     @classmethod
     def of(cls, carrier: Carrier, method: str) -> Work:
@@ -110,7 +113,10 @@ class Work(NamedTuple):
         if isinstance(carrier, Points):
             nnz = None if isinstance(carrier.X, np.ndarray) else int(carrier.X.nnz)
             return cls(method, carrier.n, carrier.d, carrier.metric.name, nnz, carrier.dtype.itemsize)
-        return cls(method, carrier.n, None, None, None, carrier.dtype.itemsize)
+        edges = None
+        if isinstance(carrier, Graph) and method == "single" and spanning.takes_graph(carrier):
+            edges = len(carrier.pairs.values)
+        return cls(method, carrier.n, None, None, None, carrier.dtype.itemsize, edges)
 
     @property
     def sparse(self) -> bool:
@@ -159,15 +165,6 @@ def _run_stored(carrier: Carrier, method: str, progress: Progress) -> Merges:
         return stored.linkage_stored(D, n, method, carrier.weights, squared=points and squared, progress=progress)
 
 
-def _share_within_reach(w: Work) -> float:
-    """Share of all points in boxes that a search cannot rule out: boxes separate points less with every feature."""
-    return min(1.0, 10.0 * 2.0 ** min(w.d or 1, 60) / w.n)
-
-
-def _spatial_seconds(w: Work) -> float:
-    return w.n * (w.d or 1) * (1.8e-6 + 1.1e-9 * w.n * _share_within_reach(w)) / pool.threads()
-
-
 def _run_spatial(carrier: Carrier, method: str, progress: Progress) -> Merges:
     assert isinstance(carrier, Points)
     return spatial.linkage_spatial(carrier.X, method, carrier.weights, progress=progress)
@@ -188,17 +185,25 @@ def _run_members(carrier: Carrier, method: str, progress: Progress) -> Merges:
     return members.linkage_members(carrier.X, method, carrier.weights, metric=carrier.metric.name, progress=progress)
 
 
+def _run_forest(carrier: Carrier, method: str, progress: Progress) -> Merges:
+    assert isinstance(carrier, Graph)
+    return spanning.linkage_of_graph(carrier, progress=progress)
+
+
 def _run_spanning(carrier: Carrier, method: str, progress: Progress) -> Merges:
     assert isinstance(carrier, Points)
     return spanning.linkage_spanning(carrier.X, progress=progress)
 
 
 ENGINES = (
-    Engine("stored", lambda w: True, _stored_bytes, _stored_seconds, _run_stored),
+    Engine("stored", lambda w: w.edges is None, _stored_bytes, _stored_seconds, _run_stored),
     Engine("spanning", lambda w: w.method == "single" and w.dense_euclidean and w.n > FEW_ITEMS,
            lambda w: spanning.peak_bytes(w.n, w.d or 1), lambda w: spanning.seconds(w.n, w.d or 1), _run_spanning),
+    Engine("forest", lambda w: w.edges is not None,
+           lambda w: spanning.peak_bytes_of_graph(w.n, w.edges or 0), lambda w: 4e-7 * (w.n + (w.edges or 0)), _run_forest),
     Engine("spatial", lambda w: w.method in spatial.METHODS and w.dense_euclidean and w.n > FEW_ITEMS,
-           lambda w: spatial.peak_bytes(w.n, w.d or 1), _spatial_seconds, _run_spatial),
+           lambda w: spatial.peak_bytes(w.n, w.d or 1), lambda w: spatial.seconds(w.n, w.d or 1) / pool.threads(),
+           _run_spatial),
     Engine("heap", lambda w: w.method in heap.METHODS and w.dense_euclidean and w.n > FEW_ITEMS,
            lambda w: heap.peak_bytes(w.n, w.d or 1), lambda w: heap.seconds(w.n, w.d or 1), _run_heap),
     Engine("members", lambda w: w.method in members.METHODS and w.metric in members.METRICS and not w.sparse

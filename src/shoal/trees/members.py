@@ -7,11 +7,12 @@ distance of their centres is a lower bound, so most pairs of clusters are never 
   searches for those clusters alone whose neighbour merged (the methods are reducible, so any other keeps its own);
 - the last few thousand clusters are measured once, every pair of members, and go to the stored-matrix engine;
 - where the tree rules little out, or few pairs are reciprocal, a nearest-neighbour chain takes over for a while: a
-  cluster's distances to all others are a row, the most expensive rows are kept and follow every merge by the recurrences,
-  so that a row is hardly ever measured twice.
+  cluster's distances to all others are a row; the rows that are dear or were used last are kept, and follow every merge
+  by the recurrences, so that a row is hardly ever measured twice.
 
-The matrix at the end takes n²/2 distances, which is what any method takes that gets the height of the root from the
-members. The rounds before it take a tenth of that for few features, and the chain once or twice as many for very many.
+The matrix at the end takes n²/2 distances of members, which is what it takes to get the height of the root from them. The
+rounds before it take a tenth to a half of its time with three features, and two to three times it with ten; the chain,
+with more than some fifteen, takes each cluster's distances to all once, which is six times as long.
 
 Equal rows are merged at height zero before the rounds.
 
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from shoal.errors import InputError
 from shoal.runtime import pool
 from shoal.runtime.progress import Progress, Ticker
-from shoal.trees import kdtree
+from shoal.trees import kdtree, stored
 from shoal.trees import members_kernels as kernels
 from shoal.trees.merges import Floats, Ints, Merges
 from shoal.trees.spatial import _prepare
@@ -44,7 +45,7 @@ METRICS = ("euclidean", "cityblock")
 
 LEAST = 2048  # clusters that are always left to the stored matrix: 16 MB,
 MOST = 8192  # and that may be: 256 MB
-SPARED = 2.0  # distances times clusters² that a round among the last may take: it spares the matrix that many, or more
+SPARED = 2.0  # a round among those takes at most so many times clusters² distances: to merge as many later takes longer
 KEPT = 1 << 24  # entries of the rows the chain keeps: 128 MB, half of the matrix at the end; but at least
 ROWS_KEPT = 16  # so many rows
 FEW = 16  # a round that merges fewer than a 16th of the clusters is the last for a while
@@ -110,20 +111,19 @@ class Index(NamedTuple):
 def peak_bytes(n: int, d: int) -> int:
     """Peak bytes of the engine: points, centres and tree twice, columns of n entries, and the rows or the matrix."""
     few = min(n, MOST)
-    kept = max(4 * few * (few - 1), 8 * min(n * n, KEPT) if n > MOST else 0)
-    return 8 * n * (6 * d + 40) + kept + 8 * min(few * few // 2, 8 << 19)
+    rows = 8 * max(KEPT, ROWS_KEPT * n) if n > MOST else 0
+    return 8 * n * (6 * d + 40) + max(stored.peak_bytes(few), rows)
 
 
 def seconds(n: int, d: int, method: str) -> float:
     """Guess the seconds of the engine, from figures of one machine: good to a factor of two or so."""
-    few, each = min(n, MOST), 0.7e-9 if method == "complete" else 1.4e-9  # without a square root, and with one
-    matrix = n * n / 2 * (each + 1.7e-10 * d + 3e-9 * few / n) + 12e-9 * few * few
     rounds, chain = 5e-13 * d**4, 1.3e-8 + 5e-10 * d  # of every pair of items; the chain runs on one thread
-    if n <= MOST:
-        return matrix / pool.threads()
-    if rounds > chain:
-        return n * n * chain + matrix / pool.threads()
-    return (4e-6 * n + n * n * rounds + matrix) / pool.threads()
+    few = min(n, LEAST if d < 10 else MOST)
+    each = 1.7e-10 * d + (0.7e-9 if method == "complete" else 1.4e-9)  # without a square root, and with one
+    matrix = n * n / 2 * (each + 3e-9 * few / n) + 12e-9 * few * few
+    if rounds < chain:
+        return (4e-6 * n + n * n * rounds + matrix) / pool.threads()
+    return (n * n * chain if n > MOST else 0.0) + matrix / pool.threads()
 
 
 def linkage_members(X: NDArray[np.floating[Any]], method: str, weights: Floats | None = None, *, metric: str = "euclidean",
@@ -154,9 +154,9 @@ def linkage_members(X: NDArray[np.floating[Any]], method: str, weights: Floats |
 
     Notes
     -----
-    O(n·d) memory beside at most 300 MB. Time is n²/2 distances, and little more for up to some ten features; with many,
-    once or twice as many again. That is the rule, not a bound: where thousands of large clusters take turns to grow one
-    item at a time, rows of distances are measured anew.
+    O(n·d) memory beside at most 300 MB. O(n²·d) time: that of n²/2 distances for few features, up to seven times it for
+    many. That is the rule, not a bound: where hundreds of large clusters take turns to grow by an item, their distances
+    to all others may be measured anew every time.
 
     Examples
     --------
@@ -381,7 +381,7 @@ class _Rows:
     """Distances of some clusters to all others, by position, kept up to date while clusters merge.
 
     A union lives at the position of its smaller item. When there is no room left, the row that is cheapest to measure
-    again is given up: that of the cluster with the fewest members, of those the one used last long ago.
+    again is given up, as soon as rows of that price were measured since it was used (Young 1994: greedy-dual).
     """
 
     def __init__(self, engine: _Engine) -> None:

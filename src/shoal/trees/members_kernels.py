@@ -174,6 +174,21 @@ def search(x: Any, c: Any, metric: int, largest: bool, v0: int, v1: int, stack: 
     return work
 
 
+@kernel
+def pair_up(near: Any, gap: Any, mate: Any) -> int:
+    """Pair each cluster with its neighbour if neither has a mate and no other is nearer to either. Returns the pairs.
+
+    Ties count as near: on a lattice hardly any two are each other's first choice.
+    """
+    pairs = 0
+    for p in range(near.shape[0]):
+        q = near[p]
+        if mate[p] < 0 and mate[q] < 0 and gap[q] == gap[p]:
+            mate[p], mate[q] = q, p
+            pairs += 1
+    return pairs
+
+
 # ------------------------------------------------------------------------------------------------------- new clusters
 
 
@@ -245,18 +260,3 @@ def unite(table: Any, holder: Any, slot: int, other: Any, owner: Any, kind: int,
             table[r, p] = lance_williams(kind, table[r, p], table[r, q], 0.0, 0.0, 0.0, 0.0, share, 0.0)
             table[r, q] = math.inf
     mine[p] = math.inf
-
-
-@kernel
-def pair_up(near: Any, gap: Any, mate: Any) -> int:
-    """Pair each cluster with its neighbour if neither has a mate and no other is nearer to either. Returns the pairs.
-
-    Ties count as near: on a lattice hardly any two are each other's first choice.
-    """
-    pairs = 0
-    for p in range(near.shape[0]):
-        q = near[p]
-        if mate[p] < 0 and mate[q] < 0 and gap[q] == gap[p]:
-            mate[p], mate[q] = q, p
-            pairs += 1
-    return pairs

@@ -31,7 +31,7 @@ ROW, FOUR = np.uint64(LANES), np.uint64(4 * LANES)  # places between two rows of
 TERMS, MORE = 12, 8  # terms of a product in its last pass, and in each pass before it
 SAFE = 1.0 - 4e-15  # a bound is rounded at most a score of times, by 1.1e-16
 UNIT = 2.0**-24  # float32 rounds by at most this share
-TINY = 1e-37  # more than float32 loses by underflow
+TINY = 1e-37  # above what float32 loses by underflow: what is smaller is raised to it, so that more passes
 START = 16  # clusters a list begins with
 FAR = 3e38  # the norm of a place without a cluster
 DEPTH = 128  # room for a search's open nodes: one a level, and a tree of 2^63 items has 63
@@ -114,7 +114,7 @@ def fill(x: Any, c: Any, v0: int, v1: int) -> None:
                 y -= x.middle[page, k]
                 norm += y * y
                 flat[first + (k + 2) * LANES + m] = y
-            flat[first + m], flat[first + LANES + m] = norm * (1.0 - share), (1.0 + share) / c.weight[p]
+            flat[first + m], flat[first + LANES + m] = norm * (1.0 - share), max((1.0 + share) / c.weight[p], TINY)
             x.slot[leaf, m] = p
             lightest = min(lightest, c.weight[p])
             m += 1
@@ -189,7 +189,7 @@ def enter_page(low: Any, high: Any, lightest: Any, v: int, middle: Any, page: in
                 total += z * z
                 inside[k, asked], Y[asked, k + 2] = y[k, j], np.float32(-2.0 * z)
             norm[asked] = total * (1.0 - share)
-            Y[asked, 1] = np.float32(-0.5 * (1.0 + share) * limit[asked])
+            Y[asked, 1] = np.float32(-max(0.5 * (1.0 + share) * limit[asked], TINY))
             asked += 1
     return asked
 
@@ -231,7 +231,7 @@ def look_in_leaf(flat: Any, slot: Any, taken: Any, leaf: int, picked: Any, many:
             m += (not s[t] > most) and found[m] != p
         consider(centre, weight, who, far, p, found, m)
         limit[j] = far[p, last]
-        Y[j, 1] = np.float32(-half * limit[j])
+        Y[j, 1] = np.float32(-max(half * limit[j], TINY))
 
 
 @kernel
