@@ -147,7 +147,7 @@ def spanning_tree_of_points(X: NDArray[np.floating[Any]], core: Floats | None = 
 def peak_bytes(n: int, d: int) -> int:
     """Peak bytes beside the data of the way that is taken."""
     few = boxes.seconds(n, d) <= products.seconds(n, d)
-    return boxes.peak_bytes(n, d) if few else max(boxes.peak_bytes(n, d), products.peak_bytes(n, d))
+    return boxes.peak_bytes(n, d) if few else products.peak_bytes(n, d)
 
 
 def seconds(n: int, d: int) -> float:

@@ -115,7 +115,7 @@ class _Chain(NamedTuple):
 
 def peak_bytes(n: int, d: int) -> int:
     """Peak bytes of the engine."""
-    return 8 * n * (5 * d + 40)
+    return n * (35 * d + 205)
 
 
 def seconds(n: int, d: int) -> float:
