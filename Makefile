@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 # These run a second time as plain Python, where an index out of bounds is an error and not another item's distance.
 KERNEL_TESTS := $(addprefix tests/test_,trees_stored.py trees_place.py trees_merges.py data_metrics.py \
-	data_rows.py runtime_kernel.py trees_assign.py trees_insert.py trees_order.py cuts_stable.py judge_silhouette.py)
+	data_rows.py runtime_kernel.py trees_order.py cuts_stable.py)
 
 .PHONY: help demo test lint bench clean
 

@@ -276,8 +276,8 @@ def _search(X: NDArray[np.floating[Any]], sieve: _Sieve, f: Forest) -> None:
 
 
 def peak_bytes(n: int, d: int) -> int:
-    """Peak bytes beside the data, as measured: the rows once more, the lists, columns of the forest, a block of products."""
-    return n * (7 * d + 275)
+    """Peak bytes beside the data: the rows once more, the lists; at worst, where float32 fails, both in float64 as well."""
+    return n * (20 * d + 275)
 
 
 def seconds(n: int, d: int) -> float:
