@@ -11,7 +11,7 @@ from sklearn import datasets
 
 import shoal
 from common import ROOT, in_turn, table
-from shoal.clusters import Placed
+from shoal.treecut import Placed
 from shoal.trees.insert import insert
 
 METHODS = ("ward", "average", "complete", "weighted", "single", "centroid", "median")

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import shoal
 from shoal.cli import app
-from shoal.clusters import Placed
+from shoal.treecut import Placed
 
 HEAD = ["id", "cluster", "distance", "margin", "new"]
 

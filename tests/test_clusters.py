@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shoal
-from shoal.clusters import Clusters
 from shoal.errors import InputError
+from shoal.treecut import TreeCut
 from strategies import METHODS, methods, points
 
 
@@ -52,10 +52,10 @@ def test_a_cluster_that_is_not_there_is_refused(cluster: int) -> None:
         shoal.linkage([[0.0], [0.1], [5.0]]).cut(k=2).indices(cluster)
 
 
-def with_noise() -> Clusters:
+def with_noise() -> TreeCut:
     tree = shoal.linkage([[0.0], [1.0], [10.0], [11.0], [100.0]], "average", ids=list("abcde"))
     cut = tree.cut(k=3)
-    return Clusters(np.where(cut.labels < 2, cut.labels, -1), cut.nodes[:2], tree, "k = 3")
+    return TreeCut.of(tree, np.where(cut.labels < 2, cut.labels, -1), cut.nodes[:2], "k = 3")
 
 
 def test_noise_has_a_place_of_its_own() -> None:
@@ -248,7 +248,7 @@ def test_one_cut_into_another(X: Any, method: str, data: st.DataObject) -> None:
 
 def test_noise_goes_into_noise_and_other_items_are_refused() -> None:
     tree = shoal.linkage([[0.0], [1.0], [2.0], [50.0]], "single")
-    some = Clusters(np.array([0, 0, 0, -1]), np.array([5]), tree, "by hand")
+    some = TreeCut.of(tree, np.array([0, 0, 0, -1]), np.array([5]), "by hand")
     assert some.into(tree.cut(k=1), like="polars").rows() == [(-1, 0, 1, 1.0, 0.25), (0, 0, 3, 1.0, 0.75)]
     assert some.into(some, like="polars").rows() == [(-1, -1, 1, 1.0, 1.0), (0, 0, 3, 1.0, 1.0)]
     with pytest.raises(InputError, match="different items"):
@@ -287,7 +287,7 @@ def test_of_many_features_those_that_differ_are_looked_at_also_when_sparse() -> 
     labels[:2] = -1
     for data in (X, sparse.csr_array(X)):
         tree = shoal.linkage(shoal.points(data, scale="minmax"), "average")
-        found = Clusters(labels, np.zeros(3, int), tree, "by hand").features(top=3)
+        found = TreeCut.of(tree, labels, np.zeros(3, int), "by hand").features(top=3)
         assert {row.feature for row in found.rows if row.cluster == 2} <= {f"feature {j}" for j in range(900, 950)}
         for row in found.rows:
             column = X[:, int(row.feature.split()[1])]

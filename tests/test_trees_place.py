@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import shoal
 from naive.linkage import naive_linkage
-from shoal.clusters import Placed
 from shoal.errors import InputError
 from shoal.runtime.kernel import plain_python
+from shoal.treecut import Placed, TreeCut
 from shoal.trees.place import Placement, place_points, place_rows
 from strategies import METHODS, REDUCIBLE, item_weights, methods, points, square_distances
 
@@ -246,7 +246,7 @@ def test_labels_are_those_of_a_refit_at_the_same_height() -> None:
 
 def test_where_no_height_makes_the_cut_what_merges_with_a_whole_cluster_belongs_to_it() -> None:
     tree = shoal.linkage([[0.0], [1.0], [10.0], [11.0]], "average")
-    cut = shoal.Clusters(np.array([0, 0, -1, 1]), np.array([4, 3]), tree, "by hand")
+    cut = TreeCut.of(tree, np.array([0, 0, -1, 1]), np.array([4, 3]), "by hand")
     found = Placed.of(tree, [[1.6], [10.1], [11.2], [500.0]])
     assert found.labels(cut).tolist() == [0, -1, 1, -1]
 

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "linkage": "shoal.tree",
-    "load": "shoal.tree",
+    "load": "shoal.estimators.files",
     "Tree": "shoal.tree",
     "Clusters": "shoal.clusters",
     "points": "shoal.data.carriers",
@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     from shoal.data.files import read_file
     from shoal.data.grids import grid
     from shoal.errors import ShoalError, ShoalWarning
+    from shoal.estimators.files import load
     from shoal.runtime.pool import set_threads
-    from shoal.tree import Tree, linkage, load
+    from shoal.tree import Tree, linkage
     from shoal.trees.linkage import plan
     from shoal.trees.spanning import spanning_tree
 

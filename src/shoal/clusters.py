@@ -1,11 +1,11 @@
-"""`Clusters`: labelled items one can list, describe, draw, export and compare new items with; and where new items go."""
+"""`Clusters`: labelled items one can list, describe, draw, export and compare new items with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,8 @@ from shoal.errors import InputError, is_whole
 from shoal.judge.columns import columns_of_points, columns_of_table, feature_names, read_terms
 from shoal.judge.contrasts import Contrasts, Keyword, contrasts, keywords
 from shoal.judge.silhouette import Silhouette, distance_sums, silhouette_of, summarise
-from shoal.trees import assign, place
-from shoal.trees.merges import leaf_counts, leaf_order, leaf_positions
 
-if TYPE_CHECKING:
-    from shoal.tree import Tree
-
-__all__ = ["Assignment", "Clusters", "Placed"]
+__all__ = ["Assignment", "Clusters", "Model"]
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
@@ -63,110 +58,33 @@ class Assignment:
         return to_frame({"id": self.ids, "cluster": self.labels, "distance": self.distance, "margin": self.margin}, like)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Placed:
-    """New items and where each would first merge, were the tree built anew with it. Made by `Tree.place`.
+class Model(Protocol):
+    """What made some clusters and can tell which of them new items belong to."""
 
-    Attributes
-    ----------
-    ids : tuple of str
-    height : ndarray, shape (m,)
-        The height of that merge.
-    partner : ndarray of int, shape (m,)
-        The node of the old tree that it merges with.
-    tree : Tree
-        The old tree.
-
-    Notes
-    -----
-    Exact for every linkage method, one new item at a time: up to that merge the greedy run with the new item is the run
-    without it. In a tree of a limited height, exact up to that height.
-
-    Examples
-    --------
-    >>> import shoal
-    >>> tree = shoal.linkage([[0.0], [1.0], [10.0]], "average")
-    >>> found = Placed.of(tree, [[0.4], [30.0]])
-    >>> found.height.round(1).tolist(), found.partner.tolist()
-    ([0.4, 26.3], [0, 4])
-    >>> found.labels(tree.cut(k=2)).tolist()
-    [0, -1]
-    """
-
-    ids: tuple[str, ...]
-    height: Floats
-    partner: Ints
-    tree: Tree
-
-    @classmethod
-    def of(cls, tree: Tree, new: Any, ids: Sequence[Any] | None = None) -> Placed:
-        """Place new items in a tree; see `Tree.place`."""
-        data = _data_for_new(tree)
-        if tree.engine == "constrained":
-            raise InputError("The tree was built along a graph, and new items have no edges in it.",
-                             "Use clusters.predict, which goes by distances alone.")
-        names, found = place.place_new(tree.merges, tree.method, tree.weights_or_ones, data, new, ids)
-        return cls(names, found.height, found.partner, tree)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        return f"Placed({len(self)} items in {self.tree!r})"
-
-    def labels(self, cut: Clusters) -> Ints:
-        """Return the cluster of every new item in a cut of the tree, -1 where it is new; shape (m,).
-
-        Parameters
-        ----------
-        cut : Clusters
-            Of the same tree.
-
-        Returns
-        -------
-        ndarray of int
-            The cluster that holds the partner, where the merge is at or below the height of the cut; else -1: at that
-            height the item is still alone. Where no single height makes the cut, an item that merges with a whole
-            cluster belongs to it.
-        """
-        if cut.tree.merges is not self.tree.merges:
-            raise InputError("The cut is one of another tree.", "Cut the tree the items were placed in.")
-        merges = self.tree.merges
-        begin, count = leaf_positions(merges), leaf_counts(merges)
-        found = cut.labels[leaf_order(merges, begin)[begin[self.partner]]]
-        inside = (found >= 0) & (count[self.partner] <= count[cut.nodes[found]])
-        return np.where(inside & (self.height <= (np.inf if cut.height is None else cut.height)), found, -1)
-
-    def is_new(self, cut: Clusters) -> NDArray[np.bool_]:
-        """Return whether every new item belongs to no cluster of a cut; shape (m,)."""
-        return self.labels(cut) < 0
-
-    def to_frame(self, cut: Clusters | None = None, like: Any = None) -> Any:
-        """Return a table with the columns id, height and partner, and cluster for a cut, in the library of `like`."""
-        from shoal.data.tables import to_frame
-
-        columns: dict[str, Any] = {"id": self.ids, "height": self.height, "partner": self.partner}
-        if cut is not None:
-            columns["cluster"] = self.labels(cut)
-        return to_frame(columns, like)
+    def assign(self, new: Any, ids: Sequence[Any] | None = None) -> Assignment:
+        """Return the nearest cluster of every new item."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Clusters:
-    """A cut of a tree: a label for every item, under the caller's own ids.
+    """A label for every item, under the caller's own ids.
 
     Attributes
     ----------
     labels : ndarray of int, shape (n,)
-        0 … k-1 in the order in which a dendrogram draws the clusters, -1 for noise.
-    nodes : ndarray of int, shape (k,)
-        The tree's node of every cluster.
-    tree : Tree
-        The tree that was cut.
+        0 … k-1, -1 for noise. The clusters of a tree are numbered in the order in which a dendrogram draws them.
+    ids : tuple of str
+        The items' names; their row numbers where none were given.
     how : str
         What was asked: "k = 4", "height 16".
-    height : float or None
-        A height at which a horizontal line makes these clusters; None where no line does.
+    data : carrier or None
+        What was clustered, when it is at hand.
+    weights : ndarray or None
+        How many items each stands for; None: one.
+    source : dict
+        Where it came from, in values JSON can hold; "method" names what made the clusters.
+    model : Model or None
+        What made the clusters.
 
     Examples
     --------
@@ -178,10 +96,12 @@ class Clusters:
     """
 
     labels: Ints
-    nodes: Ints
-    tree: Tree
+    ids: tuple[str, ...]
     how: str
-    height: float | None = None
+    data: Carrier | None = None
+    weights: Floats | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+    model: Model | None = None
 
     def __repr__(self) -> str:
         return f"Clusters(k={self.k}, n={len(self)}, {self.how}, sizes={self.sizes.tolist()[:20]})"
@@ -189,15 +109,27 @@ class Clusters:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The items' names; their row numbers where none were given."""
-        return self.tree.ids
-
-    @property
+    @cached_property
     def k(self) -> int:
         """Number of clusters, noise not counted."""
-        return len(self.nodes)
+        return int(self.labels.max(initial=-1)) + 1
+
+    @cached_property
+    def weights_or_ones(self) -> Floats:
+        """The items' weights, 1 where none were given."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
+    @property
+    def height(self) -> float | None:
+        """The height of the line that makes these clusters; None where no line does."""
+        return None
+
+    def require_data(self, what: str) -> Carrier:
+        """Return the data that was clustered, or say that it is needed."""
+        if self.data is None:
+            raise InputError(f"{what} needs the data that was clustered, and it is not at hand.",
+                             "Cluster it again, or save the model with its data.")
+        return self.data
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
@@ -242,11 +174,11 @@ class Clusters:
         InputError
             When the items came as a matrix of distances or similarities, which has no coordinates.
         """
-        data = self.tree.require_data("Centres")
+        data = self.require_data("Centres")
         if not isinstance(data, Points):
             raise InputError("Centres are means of coordinates, and a matrix of distances or similarities has none.",
                              "Use .medoids, the most central item of every cluster.")
-        weights = self.tree.weights_or_ones
+        weights = self.weights_or_ones
         rows = []
         for c in range(self.k):
             at = self.indices(c)
@@ -260,8 +192,8 @@ class Clusters:
 
         O(Σ nₖ²) distances, in blocks; ties go to the first item.
         """
-        data = self.tree.require_data("Medoids")
-        weights = self.tree.weights_or_ones
+        data = self.require_data("Medoids")
+        weights = self.weights_or_ones
         found = []
         for c in range(self.k):
             at = self.indices(c)
@@ -277,7 +209,7 @@ class Clusters:
 
         Exact medoids need all distances within a cluster; beyond 10,000 points the nearest to the mean takes O(n·d).
         """
-        data = self.tree.require_data("Typical items")
+        data = self.require_data("Typical items")
         if len(self) <= EXACT or not isinstance(data, Points):
             return self.medoids
         centers, found = self.centers, []
@@ -295,8 +227,8 @@ class Clusters:
         Silhouette
             ``.mean``, ``.by_cluster``, ``.values``.
         """
-        data = self.tree.require_data("The silhouette")
-        weights, everyone = self.tree.weights_or_ones, np.arange(len(self))
+        data = self.require_data("The silhouette")
+        weights, everyone = self.weights_or_ones, np.arange(len(self))
         if self.k < 2:
             return summarise(np.full(len(self), np.nan), self.labels, self.k, weights)
         sums = distance_sums(rows_of(data), everyone, self.labels, self.k, weights)
@@ -345,11 +277,11 @@ class Clusters:
           feature 0: 8.5 against 0.5 elsewhere (+16.0 sd, F = 128)
         """
         _require_top(top)
-        weights = self.tree.weights_or_ones
+        weights = self.weights_or_ones
         if of is not None:
             columns = columns_of_table(of, self.ids, id)
         else:
-            data = self.tree.require_data("Describing clusters")
+            data = self.require_data("Describing clusters")
             if not isinstance(data, Points):
                 raise InputError("A matrix of distances or similarities has no features to describe clusters by.",
                                  "Give a table of the items: clusters.features(of=frame).")
@@ -391,7 +323,7 @@ class Clusters:
         """
         _require_top(top)
         if terms is None:
-            data = self.tree.require_data("Key terms")
+            data = self.require_data("Key terms")
             if not isinstance(data, Points):
                 raise InputError("A matrix of distances or similarities has no terms.",
                                  "Give them: clusters.keywords(terms=..., names=...).")
@@ -437,7 +369,7 @@ class Clusters:
                          "share_of_other": count / theirs}, like)
 
     def predict(self, new: Any, *, ids: Sequence[Any] | None = None) -> Assignment:
-        """Assign new items to the nearest cluster, by the linkage's own distance from an item to a cluster.
+        """Assign new items to the nearest cluster, as the model that made the clusters measures it.
 
         Parameters
         ----------
@@ -451,20 +383,11 @@ class Clusters:
         -------
         Assignment
             Labels, distances and margins. The clusters do not change.
-
-        Notes
-        -----
-        Ward's distance grows with the size of a cluster, sqrt(2n/(n+1)) times the distance to its mean, as in the tree.
-        O(n·d + m·k·d) time for points under ward, centroid and median linkage, and under average linkage with the cosine
-        or the correlation metric; otherwise O(m·n) distances, in blocks. `Tree.place` also finds items that are new.
         """
-        tree = self.tree
-        names, found = assign.distances_of_new(tree.merges, tree.method, tree.weights_or_ones, _data_for_new(tree),
-                                               self.nodes, self.labels, new, ids)
-        labels = found.argmin(axis=1)
-        nearest = found[np.arange(len(found)), labels]
-        found[np.arange(len(found)), labels] = np.inf
-        return Assignment(labels, nearest, found.min(axis=1) - nearest, names)
+        if self.model is None:
+            raise InputError("Nothing is known of how these clusters were made, so new items cannot be assigned.",
+                             "Fit a model to the items, and use its predict.")
+        return self.model.assign(new, ids)
 
     def plot(self, **options: Any) -> Any:
         """Draw the items, coloured by cluster: two features as they are, more by their first two principal components.
@@ -482,7 +405,7 @@ class Clusters:
         """
         from shoal.plot.scatter import scatter
 
-        data = self.tree.require_data("A scatter plot")
+        data = self.require_data("A scatter plot")
         if not isinstance(data, Points):
             from shoal.plot.plane import mds
 
@@ -494,7 +417,7 @@ class Clusters:
         """Draw the silhouette of every item, sorted within its cluster; returns matplotlib Axes."""
         from shoal.plot.curves import silhouette_plot
 
-        return silhouette_plot(self.silhouette().values, self.labels, weights=self.tree.weights_or_ones, ax=ax)
+        return silhouette_plot(self.silhouette().values, self.labels, weights=self.weights_or_ones, ax=ax)
 
     def to_frame(self, like: Any = None) -> Any:
         """Return a table with the columns id and cluster, in the library of `like` (a frame or a library's name)."""
@@ -537,12 +460,13 @@ class Clusters:
 
     def as_record(self) -> dict[str, Any]:
         """Return what `to_json` writes: values JSON can hold, None for what is not known."""
-        members, tree = self.members(), self.tree
-        typical = [None] * self.k if tree.data is None else [self.ids[i] for i in self.typical.tolist()]
+        members = self.members()
+        typical = [None] * self.k if self.data is None else [self.ids[i] for i in self.typical.tolist()]
         rows = [{"cluster": c, "size": len(members[c]), "share": len(members[c]) / len(self), "typical": typical[c],
                  "members": members[c]} for c in range(self.k)]
-        return {"n": len(self), "method": tree.method, "metric": tree.source.get("metric"), "how": self.how, "k": self.k,
-                "height": self.height, "clusters": rows, "noise": members.get(-1, [])}
+        made = {name: self.source.get(name) for name in ("method", "metric")}
+        return {"n": len(self), **made, "how": self.how, "k": self.k, "height": self.height, "clusters": rows,
+                "noise": members.get(-1, [])}
 
     def to_parquet(self, path: Any, *, force: bool = False) -> None:
         """Write the columns id and cluster as a Parquet file, in the order of the items; ids are text.
@@ -579,7 +503,7 @@ class Clusters:
         write_excel(path, sheets, force=force, pictures={"summary": picture} if picture else None)
 
     def _summary_columns(self) -> dict[str, Any]:
-        data = self.tree.data
+        data = self.data
         columns: dict[str, Any] = {"cluster": np.arange(self.k), "items": self.sizes,
                                    "share": self.sizes / max(1, len(self))}
         if data is not None:
@@ -592,7 +516,7 @@ class Clusters:
         return columns
 
     def _member_columns(self, at: Ints) -> dict[str, Any]:
-        data = self.tree.data
+        data = self.data
         columns: dict[str, Any] = {"id": [self.ids[i] for i in at.tolist()]}
         if isinstance(data, Points) and data.columns is not None and len(data.columns) <= 100:
             X = data.X[at]
@@ -602,7 +526,7 @@ class Clusters:
 
     def _raw(self, X: Any) -> Any:
         """Undo the scaling, for people: a table shows the units that came in."""
-        data = self.tree.data
+        data = self.data
         scaling = data.scaling if isinstance(data, Points) else None
         if scaling is None:
             return X
@@ -613,14 +537,6 @@ class Clusters:
 def _require_top(top: Any) -> None:
     if not is_whole(top) or top < 1:
         raise InputError(f"top={top!r} was given.", "Give how many are wanted of every cluster, at least 1.")
-
-
-def _data_for_new(tree: Tree) -> Carrier:
-    """Return the data new items are measured to."""
-    if tree.method == "unknown":
-        raise InputError("The tree came from elsewhere, and its linkage method is not known.",
-                         "Give it: Tree.from_scipy(Z, method='average').")
-    return tree.require_data("Placing new items")
 
 
 def _like(X: Any, rows: Floats) -> Any:

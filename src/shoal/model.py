@@ -15,7 +15,7 @@ from shoal.store import pack_strings, read_model, unpack_strings, write_model
 from shoal.trees.linkage import METHODS
 from shoal.trees.merges import Floats, Merges, from_nodes
 
-__all__ = ["Parts", "read_tree", "write_tree"]
+__all__ = ["Parts", "points_in", "points_out", "read_tree", "write_tree"]
 
 KIND = "tree"
 
@@ -43,12 +43,13 @@ def write_tree(tree: Parts, path: Any, *, force: bool = False, data: bool = True
         arrays["weights"] = tree.weights
     carrier = tree.data
     if data and isinstance(carrier, Points) and carrier.metric.function is None:
-        header["points"], more = _points_out(carrier)
+        header["points"], more = points_out(carrier)
         arrays |= more
     write_model(path, header, arrays, force=force)
 
 
-def _points_out(points: Points) -> tuple[dict[str, Any], dict[str, Any]]:
+def points_out(points: Points) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return points as a header and arrays."""
     header: dict[str, Any] = {"metric": points.metric.name, "columns": points.columns and list(points.columns),
                               "scale": points.scaling and points.scaling.name, "params": {}, "shape": list(points.X.shape)}
     arrays: dict[str, Any] = {}
@@ -82,7 +83,7 @@ def read_tree(path: Any) -> Parts:
         if method not in (*METHODS, "unknown"):
             raise FormatError(f"there is no linkage method {method!r}")
         weights = read_weights(arrays.get("weights"), merges.n)
-        carrier = None if header["points"] is None else _points_in(header["points"], arrays, ids, weights,
+        carrier = None if header["points"] is None else points_in(header["points"], arrays, ids, weights,
                                                                              source["messages"])
         if carrier is not None and carrier.n != merges.n:
             raise FormatError(f"there are {carrier.n} points for {merges.n} items")
@@ -106,8 +107,9 @@ def _merges_in(arrays: dict[str, Any]) -> Merges:
     return merges
 
 
-def _points_in(header: dict[str, Any], arrays: dict[str, Any], ids: tuple[str, ...] | None, weights: Floats | None,
+def points_in(header: dict[str, Any], arrays: dict[str, Any], ids: tuple[str, ...] | None, weights: Floats | None,
                messages: list[str]) -> Points:
+    """Return the points that `points_out` made a header and arrays of, checked."""
     params: dict[str, Any] = {name[len("metric_"):]: value for name, value in arrays.items() if name.startswith("metric_")}
     if "X" in arrays:
         X = arrays["X"]

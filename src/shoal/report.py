@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shoal.clusters import EXACT, Clusters
+from shoal.clusters import EXACT
 from shoal.data.records import Points
 from shoal.data.rows import rows_of
 from shoal.errors import InputError, MissingExtraError
@@ -28,6 +28,7 @@ from shoal.runtime.files import atomic_write
 
 if TYPE_CHECKING:
     from shoal.tree import Suggestions, Tree
+    from shoal.treecut import TreeCut
 
 __all__ = ["write_report"]
 
@@ -83,13 +84,13 @@ class _Html(str):
     """Text that is HTML already; every other text is escaped."""
 
 
-def write_report(clusters: Clusters, path: Any, *, force: bool = False, title: str | None = None,
+def write_report(clusters: TreeCut, path: Any, *, force: bool = False, title: str | None = None,
                  suggestion: Suggestions | None = None) -> None:
     """Write a report of some clusters as one HTML page.
 
     Parameters
     ----------
-    clusters : Clusters
+    clusters : TreeCut
     path : path-like
     force : bool
         Overwrite a file that is there.
@@ -191,7 +192,7 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]], bes
     return "".join([*out, "</tbody></table></div>\n"])
 
 
-def _summary(clusters: Clusters) -> str:
+def _summary(clusters: TreeCut) -> str:
     """Say what was clustered, how, and how well the tree keeps the distances."""
     tree, source = clusters.tree, clusters.tree.source
     facts: dict[str, Any] = {"Items": len(clusters)}
@@ -218,7 +219,7 @@ def _fidelity(tree: Tree) -> str | None:
     return f"{found.correlation:.3f}{error}" if math.isfinite(found.correlation) else None
 
 
-def _pictures(clusters: Clusters, judged: Silhouette | None) -> str:
+def _pictures(clusters: TreeCut, judged: Silhouette | None) -> str:
     """Draw the tree, the items in the plane, and how well they lie in their clusters."""
     tree, k = clusters.tree, clusters.k
     n, data = tree.n, tree.data
@@ -255,7 +256,7 @@ def _figure(ax: Any, caption: str) -> str:
             f"<figcaption>{_text(caption)}</figcaption></figure>\n")
 
 
-def _overview(clusters: Clusters, judged: Silhouette | None) -> str:
+def _overview(clusters: TreeCut, judged: Silhouette | None) -> str:
     """Write the table of clusters: number, items, share, and where there is data a typical item and the silhouette."""
     shown, k = min(clusters.k, SHOWN), clusters.k
     head = ["cluster", "items", "share"]
@@ -272,7 +273,7 @@ def _overview(clusters: Clusters, judged: Silhouette | None) -> str:
     return _table(f"{left}, numbered as in the dendrogram.", head, zip(*columns, strict=True))
 
 
-def _apart(clusters: Clusters) -> str:
+def _apart(clusters: TreeCut) -> str:
     """Say of every cluster which features, or which terms, set it apart."""
     data = clusters.tree.data
     if not isinstance(data, Points) or clusters.k < 2:
@@ -298,7 +299,7 @@ def _apart(clusters: Clusters) -> str:
     return "".join(out)
 
 
-def _words(clusters: Clusters, data: Points) -> dict[int, list[str]]:
+def _words(clusters: TreeCut, data: Points) -> dict[int, list[str]]:
     """Return the key terms of every cluster where the points are a table of terms: sparse, nothing below 0."""
     if isinstance(data.X, np.ndarray) or data.columns is None or (data.X.nnz and data.X.data.min() < 0):
         return {}
@@ -308,7 +309,7 @@ def _words(clusters: Clusters, data: Points) -> dict[int, list[str]]:
     return found
 
 
-def _cut(clusters: Clusters, suggestion: Suggestions | None) -> str:
+def _cut(clusters: TreeCut, suggestion: Suggestions | None) -> str:
     """Say why this cut was made, and what every rule says."""
     if suggestion is None:
         return '<p class="quiet">The tree has no data with it, so no cut is suggested beside this one.</p>\n'
@@ -330,7 +331,7 @@ def _cut(clusters: Clusters, suggestion: Suggestions | None) -> str:
                         "samples of the items.", ("rule", "clusters", "height", "score", "agreement", "stability"), rows, 0)
 
 
-def _members(clusters: Clusters) -> str:
+def _members(clusters: TreeCut) -> str:
     """List the members of every cluster, and the noise, each list to be opened."""
     shown, ids = min(clusters.k, SHOWN), clusters.ids
     most = max(1, min(MEMBERS, LISTED // (shown + 1)))

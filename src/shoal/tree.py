@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import model
-from shoal.clusters import Clusters, Placed
 from shoal.cuts import flat, rules, suggest
 from shoal.cuts.panel import EVIDENCE, RuleRow, panel
 from shoal.data import features
@@ -23,6 +22,7 @@ from shoal.judge.comparison import Comparison, compare
 from shoal.judge.support import Support, bootstrap
 from shoal.runtime import memory
 from shoal.runtime.progress import Progress, Ticker
+from shoal.treecut import Placed, TreeCut
 from shoal.trees import exchange, fidelity
 from shoal.trees import linkage as engines
 from shoal.trees.fidelity import EXACT_PAIRS, Fidelity
@@ -42,7 +42,7 @@ from shoal.trees.merges import (
 if TYPE_CHECKING:
     from shoal.plot.layout import Layout
 
-__all__ = ["Suggestions", "Tree", "linkage", "load"]
+__all__ = ["Suggestions", "Tree", "linkage"]
 
 MOST_SUGGESTED = 15
 
@@ -123,7 +123,7 @@ def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tree:
-    """A merge tree, its items' names, and where it came from. Made by `shoal.linkage`, `load` or `Tree.from_scipy`.
+    """A merge tree, its items' names, and where it came from. Made by `shoal.linkage`, `shoal.load` or `Tree.from_scipy`.
 
     Attributes
     ----------
@@ -338,7 +338,7 @@ class Tree:
         begin = int(self._begin[self._node(node)])
         return [self.ids[i] for i in self._leaves[begin:begin + int(self._count[node])].tolist()]
 
-    def cut(self, k: int | None = None, height: float | None = None, *, rule: str | None = None, **options: Any) -> Clusters:
+    def cut(self, k: int | None = None, height: float | None = None, *, rule: str | None = None, **options: Any) -> TreeCut:
         """Cut the tree into clusters.
 
         Parameters
@@ -387,7 +387,7 @@ class Tree:
         best = self.suggest_cuts().best
         return self.cut(k=1) if best is None else best
 
-    def cuts(self, k: Sequence[int] | None = None, height: Sequence[float] | None = None) -> list[Clusters]:
+    def cuts(self, k: Sequence[int] | None = None, height: Sequence[float] | None = None) -> list[TreeCut]:
         """Cut the tree several times: at every k, or at every height."""
         if (k is None) == (height is None):
             raise InputError("Several cuts take a list of k or a list of heights.", "Give one of the two.")
@@ -398,7 +398,7 @@ class Tree:
             return [self.cut(k=one) for one in k]
         return [self.cut(height=one) for one in height or ()]
 
-    def _clusters(self, cut: flat.Cut) -> Clusters:
+    def _clusters(self, cut: flat.Cut) -> TreeCut:
         labels, ranked = flat.labels_of_cut(cut, self._begin, self._count, self._leaves)
         height = cut.height
         whole = len(ranked) > 0 and cut.joined is None and bool((labels >= 0).all())
@@ -406,7 +406,7 @@ class Tree:
             low, high = span
             middle = low + (high - low) / 2 if np.isfinite(high) else 1.05 * low
             height = middle if middle < high else low  # between neighbouring numbers, a middle may round up
-        return Clusters(labels, ranked, self, cut.how, height)
+        return TreeCut.of(self, labels, ranked, cut.how, height)
 
     def suggest_cuts(self, most: int = MOST_SUGGESTED) -> Suggestions:
         """Choose the clusters that the data speaks for, or none, and show beside them what other rules would say.
@@ -684,12 +684,12 @@ class Tree:
         tree = Tree(merges, both.ids or _row_numbers(both.n), self.method, self.engine, both, both.describe(), both.weights)
         return tree, report
 
-    def plot(self, *, cut: Clusters | float | None = None, k: int | None = None, **options: Any) -> Any:
+    def plot(self, *, cut: TreeCut | float | None = None, k: int | None = None, **options: Any) -> Any:
         """Draw the dendrogram.
 
         Parameters
         ----------
-        cut : Clusters or float, optional
+        cut : TreeCut or float, optional
             A cut of this tree, or a height: its clusters are coloured and its line is drawn.
         k : int, optional
             Colour the cut into k clusters.
@@ -705,13 +705,13 @@ class Tree:
 
         if k is not None:
             cut = self.cut(k=k)
-        elif cut is not None and not isinstance(cut, Clusters):
+        elif cut is not None and not isinstance(cut, TreeCut):
             cut = self.cut(height=cut)
         if cut is not None:
             options = {"nodes": cut.nodes, "cut": cut.height, **options}
         return dendrogram(self.merges, ids=self.ids, **options)
 
-    def layout(self, *, cut: Clusters | None = None, **options: Any) -> Layout:
+    def layout(self, *, cut: TreeCut | None = None, **options: Any) -> Layout:
         """Return where every leaf and link of the dendrogram lies, as arrays; options as `plot` has them.
 
         Examples
@@ -743,13 +743,13 @@ class Tree:
             options["suggested"] = () if best is None else (best.k,)
         return height_curve(self.merges, **options)
 
-    def clustermap(self, cut: Clusters | None = None, *, columns: Tree | None = None, bars: Any = None,
+    def clustermap(self, cut: TreeCut | None = None, *, columns: Tree | None = None, bars: Any = None,
                    **options: Any) -> Any:
         """Draw the data as a coloured matrix in the order of the tree: features, or distances of all pairs.
 
         Parameters
         ----------
-        cut : Clusters, optional
+        cut : TreeCut, optional
             Coloured along the rows.
         columns : Tree, optional
             A tree of the features.
@@ -781,14 +781,14 @@ class Tree:
         memory.require(8 * self.n**2, None, f"distances of {self.n:,} items", "Draw a part of the items.")
         return clustermap(rows_of(data)(np.arange(self.n)), side, side, **{"value_label": "distance", **options})
 
-    def tanglegram(self, other: Tree, *, cut: Clusters | None = None, **options: Any) -> Any:
+    def tanglegram(self, other: Tree, *, cut: TreeCut | None = None, **options: Any) -> Any:
         """Draw this tree and another one of the same items face to face, with a line for every item.
 
         Parameters
         ----------
         other : Tree
             Its items are matched by their ids.
-        cut : Clusters, optional
+        cut : TreeCut, optional
             A cut of this tree: its clusters colour the lines.
         **options
             See `shoal.plot.tanglegram.tanglegram`: turn, titles, ax.
@@ -959,13 +959,13 @@ class Tree:
         """
         return exchange.to_networkx(self.merges, self.ids)
 
-    def report(self, path: Any, cut: Clusters | None = None, *, force: bool = False, title: str | None = None) -> None:
+    def report(self, path: Any, cut: TreeCut | None = None, *, force: bool = False, title: str | None = None) -> None:
         """Write one page, HTML without scripts, that holds everything there is to say about a cut, pictures included.
 
         Parameters
         ----------
         path : path-like
-        cut : Clusters, optional
+        cut : TreeCut, optional
             By default the cut that `suggest_cuts` puts first.
         force : bool
             Overwrite a file that is there.
@@ -1006,7 +1006,7 @@ class Suggestions:
     ----------
     rows : tuple of CutRow
         One for every k: low, high, gap, silhouette.
-    best : Clusters or None
+    best : TreeCut or None
         None: one cluster only. Its clusters need not lie at one height, and items may be in none.
     evidence : str
         "good", "fair", "weak" or "none".
@@ -1018,7 +1018,7 @@ class Suggestions:
     """
 
     rows: tuple[suggest.CutRow, ...]
-    best: Clusters | None
+    best: TreeCut | None
     evidence: str
     reason: str
     also: tuple[int, ...]
@@ -1059,17 +1059,6 @@ def _whole_numbers(values: Any, low: int, high: int, name: str) -> Ints:
     if found.ndim != 1 or (found.size and (found.dtype.kind not in "iu" or not low <= found.min() <= found.max() <= high)):
         raise InputError(f"{name}={values!r} was given.", f"Give a list of whole numbers from {low} to {high:,}.")
     return found.astype(np.int64)
-
-
-def load(path: Any) -> Tree:
-    """Read a tree that `Tree.save` wrote.
-
-    Raises
-    ------
-    FormatError
-        When the file is not one, is damaged, or is of a newer version.
-    """
-    return Tree(*model.read_tree(path))
 
 
 def _constrained(carrier: Carrier, method: str, connectivity: Any, join: bool, progress: Progress) -> Tree:

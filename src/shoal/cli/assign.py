@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoal.cli.cutting import open_tree
 from shoal.cli.reading import GroupedCommand, read_option
 from shoal.errors import InputError
 
 if TYPE_CHECKING:
-    from shoal.clusters import Clusters
     from shoal.tree import Tree
+    from shoal.treecut import TreeCut
 
 __all__ = ["assign"]
 
@@ -60,9 +61,7 @@ def assign(model: str, file: str, id: str | None, sheet: str | None, drop: str |
         raise click.UsageError("-k and --height were both given: give one of them.")
     if out is not None and Path(out).exists() and not force:
         raise InputError(f"{out!r} is there already; nothing was changed.", "Give another name, or --force.")
-    from shoal.tree import load
-
-    tree = load(model)
+    tree = open_tree(model)
     new = _read_new(tree, model, file, id, sheet, drop)
     cut = tree.cut(k=k, height=height)
     columns, count = _assigned(cut, new)
@@ -100,9 +99,9 @@ def _read_new(tree: Tree, model: str, file: str, id: str | None, sheet: str | No
     return new
 
 
-def _assigned(cut: Clusters, new: Any) -> tuple[dict[str, list[Any]], int]:
+def _assigned(cut: TreeCut, new: Any) -> tuple[dict[str, list[Any]], int]:
     """Columns of the table, and how many items are new."""
-    from shoal.clusters import Placed
+    from shoal.treecut import Placed
 
     nearest, alone = cut.predict(new), Placed.of(cut.tree, new).is_new(cut)
     return {"id": list(nearest.ids), "cluster": nearest.labels.tolist(), "distance": nearest.distance.tolist(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from shoal.cli.cutting import check_cut, cut_options, refuse_taken, report_cut
+from shoal.cli.cutting import check_cut, cut_options, open_tree, refuse_taken, report_cut
 from shoal.cli.reading import GroupedCommand
 
 __all__ = ["cut"]
@@ -47,9 +47,7 @@ def cut(model: str | None, k: int | None, height: float | None, rule: str | None
     check_cut(k, height, rule, settings)
     if out is not None:
         refuse_taken(out, force)
-    from shoal.tree import load
-
-    tree = load(model)
+    tree = open_tree(model)
     if suggest:
         click.echo(repr(tree.suggest_cuts()))
         return

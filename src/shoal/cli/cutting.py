@@ -12,8 +12,9 @@ from shoal.errors import InputError
 
 if TYPE_CHECKING:
     from shoal.clusters import Clusters
+    from shoal.tree import Tree
 
-__all__ = ["check_cut", "cut_options", "default_name", "refuse_taken", "report_cut"]
+__all__ = ["check_cut", "cut_options", "default_name", "open_tree", "refuse_taken", "report_cut"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,6 +58,18 @@ def check_cut(k: int | None, height: float | None, rule: str | None, settings: d
         raise click.UsageError("Of -k, --height and --rule give one.")
     if settings and rule is None:
         raise click.UsageError("--set goes with --rule.")
+
+
+def open_tree(model: str) -> Tree:
+    """Read a model file that must hold a tree."""
+    from shoal.estimators.files import load
+    from shoal.tree import Tree
+
+    found = load(model)
+    if not isinstance(found, Tree):
+        raise InputError(f"{model!r} holds a {type(found).__name__} model, which has no tree.",
+                         "`shoal assign` puts new items into its clusters.")
+    return found
 
 
 def report_cut(clusters: Clusters) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shoal.cli.cutting import check_cut, cut_options, report_cut
+from shoal.cli.cutting import check_cut, cut_options, open_tree, report_cut
 from shoal.cli.reading import GroupedCommand, read_option
 
 if TYPE_CHECKING:
@@ -57,10 +57,9 @@ def describe(model: str, by: str | None, id: str | None, sheet: str | None, k: i
     if by is None and (id is not None or sheet is not None):
         raise click.UsageError("--id and --sheet are of the table given with --by.")
     from shoal.data.files import read_table
-    from shoal.tree import load
 
     table = None if by is None else read_table(by, sheet=int(sheet) if sheet and sheet.isdecimal() else sheet, text=id)
-    clusters = load(model).cut(k=k, height=height, rule=rule, **settings)
+    clusters = open_tree(model).cut(k=k, height=height, rule=rule, **settings)
     report_cut(clusters)
     found = clusters.features(top, of=table, id=id)
     if as_json:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shoal.cli.cutting import check_cut, cut_options, default_name, refuse_taken, report_cut
+from shoal.cli.cutting import check_cut, cut_options, default_name, open_tree, refuse_taken, report_cut
 from shoal.cli.reading import GroupedCommand
 from shoal.runtime.files import atomic_write
 
 if TYPE_CHECKING:
-    from shoal.clusters import Clusters
     from shoal.tree import Tree
+    from shoal.treecut import TreeCut
 
 __all__ = ["export"]
 
@@ -61,9 +61,7 @@ def export(model: str, form: str, k: int | None, height: float | None, rule: str
         raise click.UsageError(f"--to {form} writes the whole tree, which no cut changes: leave it out.")
     target = out or default_name(model, ENDINGS[form])
     refuse_taken(target, force)
-    from shoal.tree import load
-
-    tree = load(model)
+    tree = open_tree(model)
     if form in OF_TREE:
         _write_tree(tree, form, target, force)
     elif form == "html" and not chosen:
@@ -87,7 +85,7 @@ def _write_tree(tree: Tree, form: str, target: str, force: bool) -> None:
         file.write(buffer.getvalue())
 
 
-def _writer(clusters: Clusters, form: str) -> Callable[..., None]:
+def _writer(clusters: TreeCut, form: str) -> Callable[..., None]:
     def report(path: str, force: bool) -> None:
         clusters.tree.report(path, clusters, force=force)
 

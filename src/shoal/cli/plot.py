@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shoal.cli.cutting import check_cut, cut_options, default_name, refuse_taken, report_cut
+from shoal.cli.cutting import check_cut, cut_options, default_name, open_tree, refuse_taken, report_cut
 from shoal.cli.reading import GroupedCommand
 from shoal.errors import InputError
 
 if TYPE_CHECKING:
-    from shoal.clusters import Clusters
     from shoal.tree import Tree
+    from shoal.treecut import TreeCut
 
 __all__ = ["plot"]
 
@@ -57,9 +57,7 @@ def plot(model: str, k: int | None, height: float | None, rule: str | None, sett
     if Path(target).suffix.lower() not in FORMATS:
         raise click.UsageError(f"{target!r} is no picture: give a name that ends in {', '.join(FORMATS)}.")
     refuse_taken(target, force)
-    from shoal.tree import load
-
-    tree = load(model)
+    tree = open_tree(model)
     chosen = k is not None or height is not None or rule is not None
     cut = tree.cut(k=k, height=height, rule=rule, **settings) if chosen or tree.data is not None else None
     if cut is not None:
@@ -68,7 +66,7 @@ def plot(model: str, k: int | None, height: float | None, rule: str | None, sett
     click.echo(f"Written: {target}", err=True)
 
 
-def _draw(tree: Tree, cut: Clusters | None, scatter: bool, drawing: dict[str, Any], target: str, force: bool) -> None:
+def _draw(tree: Tree, cut: TreeCut | None, scatter: bool, drawing: dict[str, Any], target: str, force: bool) -> None:
     from shoal.plot.figures import save
 
     if scatter and cut is None:

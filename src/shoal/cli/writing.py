@@ -13,8 +13,8 @@ from shoal.cli.progress import Line
 from shoal.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from shoal.clusters import Clusters
     from shoal.tree import Suggestions
+    from shoal.treecut import TreeCut
 
 __all__ = ["PICTURES", "default_folder", "file_names", "from_before", "staged", "write_all"]
 
@@ -86,7 +86,7 @@ def _refuse_overwrite(folder: Path, names: dict[str, str], force: bool) -> None:
                          "Choose another folder with --out, or allow these to be replaced with --force.")
 
 
-def write_all(clusters: Clusters, suggestion: Suggestions | None, stage: Path, names: dict[str, str],
+def write_all(clusters: TreeCut, suggestion: Suggestions | None, stage: Path, names: dict[str, str],
               line: Line) -> tuple[list[str], list[str]]:
     """Write all that can be written; the report says what is suggested beside a cut of the person's own.
 

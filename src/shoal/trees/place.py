@@ -270,14 +270,26 @@ def _search(merges: Merges, method: str, H: History, old: Floats, new: Floats) -
     slack = rounding(n, d) if kind else 0.0
     life = H._replace(reach=np.full(2 * n - 1, math.inf)) if single else H  # its nearest item decides, whenever it merges
     M, lightest = _members(merges, kind, H, old), SAFE * float(factor.min())
+    ceiling = (_highest(T, life.reach) + slack) ** 2 / (SAFE * lightest)
     found = _Found(np.empty(m), np.empty(m, np.int64), np.empty(m, np.int64))
-    pool.run(lambda q0, q1: kernels.place_by_centres(T, kind, life, M, factor, lightest, slack, new, q0, q1, found),
+    pool.run(lambda q0, q1: kernels.place_by_centres(T, kind, life, M, factor, lightest, slack, ceiling, new, q0, q1, found),
              pool.blocks(m, TASK))
     if not single:
         return found.dist, found.node
     node, by = np.empty(m, np.int64), np.argsort(found.step, kind="stable")
     kernels.nodes_at(merges.left, merges.right, H.least, found.node, found.step, by, np.arange(n), node)
     return found.dist, node
+
+
+def _highest(T: kdtree.KDTree, reach: Floats) -> Floats:
+    """Return the largest reach below every node of the kd-tree; new items far from all old ones need it: 15 s became 2.5."""
+    found = np.empty(2 * T.leaves - 1)
+    first = T.leaves - 1
+    found[first:] = np.maximum.reduceat(reach[T.order], T.start[first:2 * T.leaves - 1])
+    while first:
+        found[first // 2:first] = found[first:2 * first + 1].reshape(-1, 2).max(axis=1)
+        first //= 2
+    return found
 
 
 def rounding(n: int, d: int) -> float:

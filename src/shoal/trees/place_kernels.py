@@ -148,14 +148,15 @@ def fill_depths(left: Any, right: Any, depth: Any) -> None:
 
 
 @kernel
-def place_by_centres(T: Any, kind: int, H: Any, M: Any, factor: Any, lightest: float, slack: float, Q: Any, q0: int,
-                     q1: int, found: Any) -> None:
+def place_by_centres(T: Any, kind: int, H: Any, M: Any, factor: Any, lightest: float, slack: float, ceiling: Any, Q: Any,
+                     q0: int, q1: int, found: Any) -> None:
     """First merges of new items q0 … q1, by branch and bound over a kd-tree of the nodes' centres.
 
     kind 0: a node's distance is √(factor·‖x - centre‖²). Otherwise it is the largest (1) or a mean (2, 3) of the distances
     to the node's items, which is at least that to its centre; these are summed only where that bound, less `slack` for
     its rounding, is within reach. A node wins only within the limit max(distance, highest merge before the step) of the
-    best so far. In one piece, on plain arrays: calls would count references to all of them.
+    best so far, and none of a box whose squared distance is above its `ceiling`. In one piece, on plain arrays: calls
+    would count references to all of them.
     """
     block, who, start, stop, low, high = T.block, T.order, T.start, T.stop, T.low, T.high
     height, record, higher, reach, least = H.height, H.record, H.higher, H.reach, H.least
@@ -171,7 +172,7 @@ def place_by_centres(T: Any, kind: int, H: Any, M: Any, factor: Any, lightest: f
         while top > 0:
             top -= 1
             w = stack[top]
-            if gaps[top] > most:
+            if gaps[top] > most or gaps[top] > ceiling[w]:
                 continue
             if w < inner:
                 near, far, a, b = 2 * w + 1, 2 * w + 2, 0.0, 0.0
