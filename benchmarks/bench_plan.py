@@ -8,6 +8,7 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 import shoal
 from common import ROOT, table
@@ -15,7 +16,9 @@ from shoal.trees.linkage import ENGINES, Work
 
 
 class Case(NamedTuple):
-    """A piece of work: points of `d` features in 100 groups, sparse ones by their share of entries, or d=0: distances."""
+    """A piece of work: points of `d` features in 100 groups, sparse ones by their share of entries; d=0: distances of all
+    pairs, or of some: the `edges` of a graph.
+    """
 
     method: str
     n: int
@@ -23,9 +26,10 @@ class Case(NamedTuple):
     metric: str = "euclidean"
     dtype: str = "float64"
     share: float = 1.0
+    edges: int = 0
 
     def __str__(self) -> str:
-        what = "distances" if self.d == 0 else f"{self.metric} × {self.d:,}"
+        what = f"{self.edges:,} edges" if self.edges else "distances" if self.d == 0 else f"{self.metric} × {self.d:,}"
         sparse = "" if self.share == 1.0 else f", {self.share:.1%} full"
         return f"{self.method} {self.n:,}, {what} {self.dtype}{sparse}"
 
@@ -34,6 +38,7 @@ CASES = {
     "stored": (Case("average", 12_000), Case("single", 10_000), Case("centroid", 8000, dtype="float32"),
                Case("complete", 8000, 500, "cityblock"), Case("average", 8000, 300, "cosine")),
     "spanning": (Case("single", 1_000_000, 2), Case("single", 200_000, 8), Case("single", 30_000, 100)),
+    "forest": (Case("single", 100_000, edges=3_000_000),),
     "spatial": (Case("ward", 1_000_000, 2), Case("ward", 100_000, 8)),
     "members": (Case("average", 100_000, 2), Case("complete", 30_000, 8)),
     "heap": (Case("centroid", 300_000, 2), Case("median", 50_000, 6)),
@@ -45,6 +50,11 @@ CASES = {
 def carrier(case: Case) -> Any:
     """Make the data, in the memory it ends up in."""
     rng = np.random.default_rng(0)
+    if case.edges:
+        i, j = rng.integers(case.n, size=(2, case.edges))
+        keys = np.unique(np.minimum(i, j)[i != j] * case.n + np.maximum(i, j)[i != j])
+        edges = sparse.coo_array((rng.random(len(keys)) + 0.1, (keys // case.n, keys % case.n)), shape=(case.n, case.n))
+        return shoal.graph(edges, kind="distance", missing="shortest_path")
     if case.d == 0:
         return shoal.distances(rng.random(case.n * (case.n - 1) // 2, case.dtype))
     if case.share < 1.0:
@@ -58,8 +68,6 @@ def carrier(case: Case) -> Any:
 
 def sparse_rows(case: Case, rng: np.random.Generator) -> Any:
     """Rows with as many entries each, half of them in columns of their group."""
-    from scipy import sparse
-
     each = int(case.share * case.d)
     groups = rng.permuted(np.tile(np.arange(case.d), (100, 1)), axis=1)[:, :4 * each]
     columns = np.empty((case.n, each), np.int32)
@@ -82,7 +90,7 @@ def child(name: str, number: int, whole: bool) -> None:
     engine, case = next(e for e in ENGINES if e.name == name), CASES[name][number]
     data = carrier(case)
     assert engine.takes(Work.of(data, case.method)), f"{name} does not take {case}"
-    engine.run(carrier(case._replace(n=600)), case.method, None)
+    engine.run(carrier(case._replace(n=600, edges=min(case.edges, 3000))), case.method, None)
     start = time.perf_counter()
     if whole:
         engine.run(data, case.method, None)

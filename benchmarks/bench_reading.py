@@ -86,9 +86,12 @@ def alone() -> str:
         tree.suggest_cuts()
         rows.append((f"suggest_cuts, {size:,} × {d}", seconds(tree.suggest_cuts)))
         rows.append((f"the table of rules beside it, {size:,} × {d}", seconds(lambda t=tree: t.suggest_cuts().rules)))
-    tree, new = shoal.linkage(points(100_000, 5)), np.random.default_rng(1).normal(size=(10_000, 5))
+    X = points(100_000, 5)
+    tree, new = shoal.linkage(X), np.random.default_rng(1).normal(size=(10_000, 5))
     tree.place(new[:10])
-    rows.append(("place, 10,000 new points in a ward tree of 100,000 × 5", seconds(lambda: tree.place(new))))
+    for name, shift in (("like the old", X.mean(axis=0)), ("far from them: 12 standard deviations", X.mean(axis=0) + 5.4)):
+        rows.append((f"place, 10,000 new points {name}, in a ward tree of 100,000 × 5",
+                     seconds(lambda s=shift: tree.place(new + s))))
     cut = tree.cut(k=10)
     rows.append(("predict, the same, k = 10", seconds(lambda: cut.predict(new))))
     make = "import numpy as np, shoal; X = np.random.default_rng(0).normal(size=(20000, 10)); t = shoal.linkage(X);"

@@ -6,7 +6,11 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
+import bench_cuts
 import bench_interrupt
+import bench_place
+import bench_plan
+import bench_reading
 import bench_scale
 import bench_start
 import bench_trees
@@ -20,3 +24,7 @@ if __name__ == "__main__":
     bench_interrupt.main()
     print()
     bench_scale.main()
+    print(bench_plan.main(), flush=True)
+    bench_reading.main()
+    bench_place.main()
+    bench_cuts.main()

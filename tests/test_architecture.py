@@ -17,7 +17,7 @@ SRC = ROOT / "src" / "shoal"
 
 # A file imports from its own room or from rooms before it.
 ROOMS = ("errors", "runtime", "store", "data", "trees", "centers", "judge", "cuts", "graphs", "plot", "model", "clusters",
-         "treecut", "report", "tree", "hierarchy", "estimators", "scale", "explore", "cli")
+         "treecut", "suggestions", "report", "tree", "building", "hierarchy", "estimators", "scale", "explore", "cli")
 
 # Third-party packages, and where they may be imported. numpy and scipy may be anywhere.
 ALLOWED = {

@@ -278,3 +278,18 @@ def test_a_metric_of_nan_is_not_a_disagreement() -> None:
 def test_without_jit_metrics_stay_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     assert as_pair_kernel(manhattan, np.zeros(2), np.ones(2)) is None
+
+
+def test_a_cache_that_no_longer_fits_is_left_alone() -> None:
+    class Stale:
+        """What Numba's dispatcher does where a pickled type has moved."""
+
+        def compile(self, types: Any) -> None:
+            raise AttributeError("module has no attribute 'Old'")
+
+    @kernel
+    def twice(x: Any) -> float:
+        return 2.0 * x
+
+    twice._dispatcher = Stale()  # type: ignore[attr-defined]
+    assert twice(21.0) == 42.0

@@ -261,6 +261,7 @@ def test_set_threads_refuses(n: Any) -> None:
 def fake_system(monkeypatch: pytest.MonkeyPatch, root: Path, cpus: int = 64) -> None:
     """Let the pool see files below `root`, `cpus` processors and no variables."""
     monkeypatch.setattr(pool, "Path", lambda path: root / path.lstrip("/"))
+    monkeypatch.setattr(pool, "_cgroup_cpus", pool._cgroup_cpus.__wrapped__)  # read anew
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cpus)), raising=False)
     for name in ("SHOAL_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)

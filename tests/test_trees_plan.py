@@ -121,3 +121,12 @@ def test_more_threads_take_less_time_and_hardly_more_memory() -> None:
 def test_single_linkage_only_reads_its_matrix() -> None:
     assert stored.peak_bytes(5000, 8, "single") < 1.02 * 8 * 5000 * 4999 / 2
     assert stored.peak_bytes(5000) - stored.peak_bytes(5000, 8, "single") == 8 * 8 * (stored.BLOCK + 5000)
+
+
+def test_the_data_says_what_a_plan_needs() -> None:
+    X = np.random.default_rng(0).normal(size=(3000, 4)).astype(np.float32)
+    assert shoal.plan(shoal.points(X), method="average") == shoal.plan(3000, 4, "average", dtype=np.float32)
+    edges = np.stack([np.arange(2999), np.arange(1, 3000)], axis=1)
+    graph = shoal.graph(edges, kind="distance", missing="shortest_path")
+    assert shoal.plan(graph, method="single").engine == "forest"
+    assert shoal.plan(graph, method="average").engine == "stored"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "linkage": "shoal.tree",
+    "linkage": "shoal.building",
     "load": "shoal.estimators.files",
     "Tree": "shoal.tree",
     "Clusters": "shoal.clusters",
@@ -48,6 +48,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from shoal import hierarchy
+    from shoal.building import linkage
     from shoal.clusters import Clusters
     from shoal.data.carriers import distances, graph, points, similarities
     from shoal.data.files import read_file
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from shoal.errors import ShoalError, ShoalWarning
     from shoal.estimators.files import load
     from shoal.runtime.pool import set_threads
-    from shoal.tree import Tree, linkage
+    from shoal.tree import Tree
     from shoal.trees.linkage import plan
     from shoal.trees.spanning import spanning_tree
 

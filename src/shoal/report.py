@@ -27,7 +27,8 @@ from shoal.plot.palette import color, readable_on
 from shoal.runtime.files import atomic_write
 
 if TYPE_CHECKING:
-    from shoal.tree import Suggestions, Tree
+    from shoal.suggestions import Suggestions
+    from shoal.tree import Tree
     from shoal.treecut import TreeCut
 
 __all__ = ["write_report"]

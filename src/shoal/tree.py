@@ -1,4 +1,4 @@
-"""`Tree`: a hierarchy one can cut, read, draw, save and place new items in; and the verb that builds it."""
+"""`Tree`: a hierarchy one can cut, read, draw, save and place new items in."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from shoal import model
 from shoal.cuts import flat, rules, suggest
-from shoal.cuts.panel import EVIDENCE, RuleRow, panel
 from shoal.data import features
 from shoal.data.carriers import Carrier, Points, as_carrier
+from shoal.data.checks import read_ids, row_numbers
 from shoal.data.rows import rows_of
 from shoal.errors import InputError, is_whole
 from shoal.judge.comparison import Comparison, compare
 from shoal.judge.support import Support, bootstrap
 from shoal.runtime import memory
 from shoal.runtime.progress import Progress, Ticker
+from shoal.suggestions import MOST_SUGGESTED, Suggestions
 from shoal.treecut import Placed, TreeCut
 from shoal.trees import exchange, fidelity
 from shoal.trees import linkage as engines
@@ -42,83 +43,7 @@ from shoal.trees.merges import (
 if TYPE_CHECKING:
     from shoal.plot.layout import Layout
 
-__all__ = ["Suggestions", "Tree", "linkage"]
-
-MOST_SUGGESTED = 15
-
-
-def linkage(data: Any, method: str = "ward", metric: str | Callable[..., Any] = "euclidean", *, weights: Any = None,
-            connectivity: Any = None, join: bool = False, stop_height: float | None = None, ids: Any = None,
-            engine: str = "auto", memory_limit: int | str | None = None, progress: Progress = None) -> Tree:
-    """Build the exact merge tree of some items.
-
-    Parameters
-    ----------
-    data : carrier, array-like or frame
-        What `shoal.points`, `shoal.distances`, `shoal.similarities` or `shoal.graph` made; anything else is read as
-        points, shape (n, d).
-    method : {"ward", "single", "complete", "average", "weighted", "centroid", "median"}
-        How the distance of two clusters follows from those of their items. Heights are scipy's: ward's is
-        sqrt(2·increase of the sum of squares).
-    metric : str or callable
-        For points: a name of scipy.spatial.distance or a function of two rows. Ward, centroid and median take Euclidean.
-    weights : sequence of float, shape (n,), optional
-        An item of weight w stands for w equal items.
-    connectivity : sparse array, `shoal.grid` or callable, optional
-        A graph of the items: only clusters that an edge joins may merge. Dense Euclidean points; ward, centroid, average,
-        complete and single linkage, the last three over the edges between two clusters.
-    join : bool
-        With connectivity: whether parts of the graph that no edge joins are joined in the end, at their distances. By
-        default they stay apart: the merges between them have infinite height.
-    stop_height : float, optional
-        Only the merges at or below this height are wanted: exact, and much less work when it is low. What is left apart
-        is joined at infinite height. Dense Euclidean points; single, complete, average, weighted and ward linkage.
-    ids : sequence, optional
-        The items' names, kept as text exactly as written.
-    engine : {"auto", "stored", "spanning", "spatial", "blocked"}
-        "stored" keeps the matrix of all distances; the others need memory in proportion to the data. "auto" takes the
-        fastest that is exact for the work and fits; see `shoal.plan`.
-    memory_limit : int or str, optional
-        Bytes, or text such as "8GB"; by default 80 % of what the process may use.
-    progress : callable, bool or None
-        ``progress(fraction, message)``, True for a bar on a terminal, None for silence.
-
-    Returns
-    -------
-    Tree
-
-    Raises
-    ------
-    InputError
-        For data that cannot be read, an unknown method or metric, or a method that does not go with the metric.
-    TooLargeError
-        Before anything is allocated, when the tree would not fit in memory.
-
-    Notes
-    -----
-    O(n²) time (centroid and median: as a rule) and n²/2 stored distances. The same bits for any number of threads.
-    Among equal distances every merge is of a closest pair, chosen by the order of the items and always the same.
-    See `shoal.trees.stored` for the sources.
-
-    Examples
-    --------
-    >>> import shoal
-    >>> tree = shoal.linkage([[0.0], [0.1], [5.0], [5.2]], "single", ids=["a", "b", "c", "d"])
-    >>> tree.merges.height.round(2).tolist()
-    [0.1, 0.2, 4.9]
-    >>> tree.cut(k=2).labels.tolist()
-    [0, 0, 1, 1]
-    """
-    carrier = as_carrier(data, metric=metric, ids=ids, weights=weights)
-    if stop_height is not None:
-        if connectivity is not None:
-            raise InputError("stop_height= and connectivity= were both given.", "Give one of them.")
-        return _below(carrier, method, stop_height, memory_limit, progress)
-    if connectivity is not None:
-        return _constrained(carrier, method, connectivity, join, progress)
-    merges, used = engines.build(carrier, method, engine=engine, memory_limit=memory_limit, progress=progress)
-    return Tree(merges, carrier.ids or _row_numbers(carrier.n), engines.check_method(method), used, carrier,
-                carrier.describe(), carrier.weights)
+__all__ = ["Tree"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -371,7 +296,7 @@ class Tree:
         """
         if rule is not None:
             options |= {name: value for name, value in (("k", k), ("height", height)) if value is not None}
-            return self._clusters(rules.cut_by_rule(rule, self._subject, **options))
+            return self._clusters(rules.cut_by_rule(rule, self.subject, **options))
         if options:
             raise InputError(f"The option {next(iter(options))!r} was given without a rule.",
                              f"Give rule=..., one of {', '.join(rules.RULES)}.")
@@ -439,7 +364,8 @@ class Tree:
         return Suggestions(tuple(rows), best, evidence, reason, found.also, self)
 
     @property
-    def _subject(self) -> flat.Subject:
+    def subject(self) -> flat.Subject:
+        """What rules for cutting look at."""
         return flat.Subject(self.merges, self.data, self.weights, self.method)
 
     def cophenetic_correlation(self) -> float:
@@ -681,7 +607,7 @@ class Tree:
         fresh = data.new(new, ids=ids)
         merges, report = insert(self.merges, self.method, data, fresh, memory_limit=memory_limit, progress=progress)
         both = joined(data, fresh)
-        tree = Tree(merges, both.ids or _row_numbers(both.n), self.method, self.engine, both, both.describe(), both.weights)
+        tree = Tree(merges, both.ids or row_numbers(both.n), self.method, self.engine, both, both.describe(), both.weights)
         return tree, report
 
     def plot(self, *, cut: TreeCut | float | None = None, k: int | None = None, **options: Any) -> Any:
@@ -837,10 +763,8 @@ class Tree:
 
     @classmethod
     def _from_elsewhere(cls, merges: Merges, ids: Any, method: str, engine: str) -> Tree:
-        from shoal.data.checks import read_ids
-
         known = method if method == "unknown" else engines.check_method(method)
-        return cls(merges, read_ids(ids, merges.n) or _row_numbers(merges.n), known, engine)
+        return cls(merges, read_ids(ids, merges.n) or row_numbers(merges.n), known, engine)
 
     def to_frame(self, like: Any = None) -> Any:
         """Return the merges as a table: node, left, right, height, items below it, parent (-1 for the root).
@@ -998,103 +922,9 @@ class Tree:
                          path, force=force, data=data)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Suggestions:
-    """Where to cut: the cut put first, and what other rules say.
-
-    Attributes
-    ----------
-    rows : tuple of CutRow
-        One for every k: low, high, gap, silhouette.
-    best : TreeCut or None
-        None: one cluster only. Its clusters need not lie at one height, and items may be in none.
-    evidence : str
-        "good", "fair", "weak" or "none".
-    reason : str
-        Why, in a sentence or two.
-    also : tuple of int
-        Numbers of clusters that cannot be told apart from the best.
-    tree : Tree
-    """
-
-    rows: tuple[suggest.CutRow, ...]
-    best: TreeCut | None
-    evidence: str
-    reason: str
-    also: tuple[int, ...]
-    tree: Tree
-
-    @cached_property
-    def rules(self) -> tuple[RuleRow, ...]:
-        """Every rule's cut, its agreement with the others, and its stability under resampling; made when first asked for."""
-        again = self.tree.method != "unknown" and self.tree.engine != "constrained" and self.tree.parts == 1
-        return panel(self.tree._subject, suggest.evidence_of(MOST_SUGGESTED), again)
-
-    def __repr__(self) -> str:
-        lines = ["rule                 k    height     score  agreement  stability"]
-        for r in self.rules:
-            height, score = ("" if value is None else f"{value:.4g}" for value in (r.height, r.score))
-            lines.append(f"{'>' if r.rule == EVIDENCE else ' '}{r.rule:<17}{r.k:>4}{height:>10}{score:>10}"
-                         f"{r.agreement:>11.2f}{r.stability:>11.2f}")
-        return "\n".join([*lines, self.reason])
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the rules' cuts as a table; returns matplotlib Axes."""
-        from shoal.plot.curves import table_plot
-
-        rows = [[r.rule, str(r.k), f"{r.agreement:.2f}", f"{r.stability:.2f}"] for r in self.rules]
-        best = next(i for i, r in enumerate(self.rules) if r.rule == EVIDENCE)
-        return table_plot(["rule", "k", "agreement", "stability"], rows, best=best, text=self.reason, ax=ax)
-
-    def to_frame(self, like: Any = None) -> Any:
-        """Return the rules as a table in the library of `like`."""
-        from shoal.data.tables import to_frame
-
-        return to_frame({name: [getattr(r, name) for r in self.rules] for name in RuleRow._fields}, like)
-
-
 def _whole_numbers(values: Any, low: int, high: int, name: str) -> Ints:
     """Read a list of whole numbers from low to high."""
     found = np.asarray(values)
     if found.ndim != 1 or (found.size and (found.dtype.kind not in "iu" or not low <= found.min() <= found.max() <= high)):
         raise InputError(f"{name}={values!r} was given.", f"Give a list of whole numbers from {low} to {high:,}.")
     return found.astype(np.int64)
-
-
-def _constrained(carrier: Carrier, method: str, connectivity: Any, join: bool, progress: Progress) -> Tree:
-    """Build the tree of a graph of points."""
-    from shoal.trees.constrained import linkage_constrained
-
-    name = engines.check_method(method)
-    engines.check_metric(carrier, name)
-    if not isinstance(carrier, Points) or carrier.metric.name != "euclidean" or not isinstance(carrier.X, np.ndarray):
-        raise InputError("Connectivity goes with dense points and Euclidean distances.",
-                         "For given distances, set those of unconnected pairs yourself.")
-    merges, parts = linkage_constrained(carrier.X, name, connectivity, carrier.weights, join=join, progress=progress)
-    source = {**carrier.describe(), "parts": parts}
-    return Tree(merges, carrier.ids or _row_numbers(carrier.n), name, "constrained", carrier, source, carrier.weights)
-
-
-def _below(carrier: Carrier, method: str, stop: float, memory_limit: int | str | None, progress: Progress) -> Tree:
-    """Build the part of a tree at or below a height."""
-    from shoal.trees.threshold import linkage_below
-
-    name = engines.check_method(method)
-    if not isinstance(carrier, Points) or carrier.metric.name != "euclidean" or not isinstance(carrier.X, np.ndarray):
-        raise InputError("A stop height goes with dense points and Euclidean distances.",
-                         "Build the whole tree and cut it: tree.cut(height=...).")
-    if isinstance(stop, bool) or not isinstance(stop, (int, float, np.number)) or not 0 <= stop < np.inf:
-        raise InputError(f"stop_height={stop!r} was given.", "Give a finite number of at least 0.")
-
-    def whole(items: Ints) -> Merges:
-        weights = None if carrier.weights is None else carrier.weights[items]
-        some = dataclasses.replace(carrier, X=np.ascontiguousarray(carrier.X[items]), ids=None, weights=weights)
-        return engines.build(some, name, memory_limit=memory_limit)[0]
-
-    merges = linkage_below(carrier.X, name, float(stop), carrier.weights, whole, progress=progress)
-    source = {**carrier.describe(), "stop_height": float(stop), "parts": 1 + int(np.isinf(merges.height).sum())}
-    return Tree(merges, carrier.ids or _row_numbers(carrier.n), name, "threshold", carrier, source, carrier.weights)
-
-
-def _row_numbers(n: int) -> tuple[str, ...]:
-    return tuple(map(str, range(n)))

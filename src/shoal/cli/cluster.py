@@ -100,9 +100,9 @@ def cluster(file: str, k: int | None, height: float | None, suggest: bool, out: 
 def _clustered(carrier: Carrier, method: str | None, k: int | None, height: float | None, memory_limit: int | None,
                threads: int | None, line: Line) -> Result:
     """Build the tree and cut it."""
+    from shoal.building import linkage
     from shoal.cli.result import Result
     from shoal.runtime import pool
-    from shoal.tree import linkage
 
     pool.set_threads(threads)
     tree = linkage(carrier, method or default_method(carrier), memory_limit=memory_limit, progress=line)

@@ -44,14 +44,13 @@ def plan(file: str | None, items: int | None, features: int | None, method: str 
     from shoal.trees.linkage import plan as planned
 
     pool.set_threads(threads)
-    dtype, metric = "float64", str(reading.get("metric") or "euclidean")
+    data: Any = items
     if file is not None:
-        carrier = read(file, **reading)
-        items, features, dtype = carrier.n, getattr(carrier, "d", None), carrier.dtype.name
-        method = method or default_method(carrier)
+        data = read(file, **reading)
+        method = method or default_method(data)
     allowed = memory_limit if memory_limit is not None else int(memory.SHARE * memory.available_bytes())
-    found = planned(int(items or 0), features, method or ("ward" if features else "average"), metric=metric, dtype=dtype,
-                    memory_limit=allowed)
+    found = planned(data, features, method or ("ward" if features else "average"),
+                    metric=str(reading.get("metric") or "euclidean"), memory_limit=allowed)
     if as_json:
         from importlib.metadata import version
 

@@ -17,7 +17,7 @@ import click
 from shoal.cli.wording import as_options
 from shoal.plot.palette import color
 from shoal.plot.text import MISSING, one_line
-from shoal.tree import Suggestions
+from shoal.suggestions import Suggestions
 from shoal.treecut import TreeCut
 
 __all__ = ["Result", "plain", "record", "summary"]

@@ -13,7 +13,7 @@ from shoal.cli.progress import Line
 from shoal.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from shoal.tree import Suggestions
+    from shoal.suggestions import Suggestions
     from shoal.treecut import TreeCut
 
 __all__ = ["PICTURES", "default_folder", "file_names", "from_before", "staged", "write_all"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shoal.errors import InputError
 
 __all__ = ["SQUARE_WAYS", "is_sparse", "item_name", "looks_like_pairs", "read_ids", "read_weights", "real_array",
-           "require_finite", "row_blocks", "slack", "sparse_points", "table_of_dicts"]
+           "require_finite", "row_blocks", "row_numbers", "slack", "sparse_points", "table_of_dicts"]
 
 BLOCK = 2**20  # values looked at together: 8 MB of float64, so that no check needs a second matrix
 EXACT_INTEGERS = 2**53  # float64 holds every whole number up to here
@@ -89,6 +89,11 @@ def read_ids(ids: Any, n: int) -> tuple[str, ...] | None:
         raise InputError(f"{len(repeated)} ids are given to more than one item: {shown}.",
                          "Give every item an id of its own, for example by adding a number.")
     return texts
+
+
+def row_numbers(n: int) -> tuple[str, ...]:
+    """Return the names of items that have none: 0, 1, 2 …, as text."""
+    return tuple(map(str, range(n)))
 
 
 def _is_missing(value: Any) -> bool:

@@ -92,6 +92,11 @@ class Pairs:
             values[self.stored[first:last] - start] = self.values[first:last]
             yield start, values
 
+    def _values(self) -> Iterator[Floats]:
+        """Give out the values that are stored, in blocks."""
+        for start in range(0, len(self.values), CHUNK):
+            yield self.values[start:start + CHUNK].astype(np.float64)
+
     def _square_chunks(self) -> Iterator[tuple[int, Floats]]:
         for start, stop in row_blocks(self.n - 1, self.n):
             if self.half == "upper":
@@ -120,7 +125,10 @@ class Pairs:
     def extremes(self, ids: Sequence[str] | None, what: str) -> tuple[float, float]:
         """Return the least and the greatest value; refuse NaN and infinity, naming the first pair and the count."""
         low, high, bad = math.inf, -math.inf, 0
-        for _, values in self.chunks():
+        some = self.stored is not None and len(self.stored) < pair_count(self.n)  # the others are 0
+        if some:
+            low, high = 0.0, 0.0
+        for values in self._values() if some else (values for _, values in self.chunks()):
             least, greatest = float(values.min()), float(values.max())
             if math.isfinite(least) and math.isfinite(greatest):
                 low, high = min(low, least), max(high, greatest)

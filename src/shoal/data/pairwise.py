@@ -22,7 +22,7 @@ from shoal.data.checks import item_name
 from shoal.data.pairs import pair_count, pairs_at
 from shoal.errors import InputError, is_whole
 from shoal.runtime import memory, pool
-from shoal.runtime.kernel import _jit, kernel, plain_if_cheap
+from shoal.runtime.kernel import compiled, kernel, plain_if_cheap
 from shoal.runtime.progress import Progress, Ticker
 
 __all__ = ["NAMES", "Pairwise", "read_items", "resolve_pairwise"]
@@ -246,7 +246,7 @@ class Pairwise:
             for j in range(j0, j1):
                 out[j - j0] = function(x, values[start[j]:start[j + 1]], *more)
 
-        loop = _jit(rows, cache=False)  # a cache would not see an edit of the caller's function
+        loop = compiled(rows, cache=False)  # a cache would not see an edit of the caller's function
         try:
             loop(values, start, 0, 0, 1, np.empty(1))
         except Exception:  # any failure to compile means: Python calls it

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.data import features
-from shoal.data.checks import read_ids
+from shoal.data.checks import read_ids, row_numbers
 from shoal.data.pairs import Pairs
 from shoal.data.pairwise import read_items
 from shoal.data.records import Carrier, Distances, Graph, Items, Points, Similarities
@@ -73,10 +73,10 @@ def rows_of_new(carrier: Carrier, new: Any, ids: Sequence[Any] | None = None) ->
     if isinstance(carrier, Points):
         read = carrier.new(new, ids=ids)
         X, metric, old = read.X, carrier.metric, carrier.X
-        return read.ids or _numbers(read.n), (metric.between(X[a:b], old) for a, b in _blocks(read.n, carrier.n))
+        return read.ids or row_numbers(read.n), (metric.between(X[a:b], old) for a, b in _blocks(read.n, carrier.n))
     if isinstance(carrier, Items):
         items, old, ids_of_old = read_items(new), carrier.items, carrier.ids
-        return read_ids(ids, len(items)) or _numbers(len(items)), (
+        return read_ids(ids, len(items)) or row_numbers(len(items)), (
             carrier.pairwise.between(items[a:b], old, ids_of_old) for a, b in _blocks(len(items), carrier.n))
     if isinstance(carrier, Graph) and carrier.rule is None:
         raise InputError("New items cannot be placed by their edges alone: the distances were shortest paths.",
@@ -93,7 +93,7 @@ def rows_of_new(carrier: Carrier, new: Any, ids: Sequence[Any] | None = None) ->
     if not np.isfinite(distances).all():
         i, j = np.argwhere(~np.isfinite(distances))[0].tolist()
         raise InputError(f"The rule makes {distances[i, j]} of the similarity {V[i, j]:g}.", "Distances must be finite.")
-    return raw.ids or _numbers(len(V)), (distances[a:b] for a, b in _blocks(len(V), carrier.n))
+    return raw.ids or row_numbers(len(V)), (distances[a:b] for a, b in _blocks(len(V), carrier.n))
 
 
 def _columns(names: Sequence[str] | None, width: int, carrier: Carrier) -> Any:
@@ -157,7 +157,3 @@ def _zero_own(rows: Floats, items: Ints) -> Floats:
 
 def _blocks(m: int, n: int) -> list[tuple[int, int]]:
     return pool.blocks(m, max(1, BLOCK // max(1, n)))
-
-
-def _numbers(n: int) -> tuple[str, ...]:
-    return tuple(map(str, range(n)))

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-__all__ = ["as_pair_kernel", "kernel", "plain_if_cheap", "plain_python", "prefetch"]
+__all__ = ["as_pair_kernel", "compiled", "kernel", "plain_if_cheap", "plain_python", "prefetch"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,7 +95,7 @@ class Kernel:
         if self._dispatcher is None:
             with _compile_lock:
                 if self._dispatcher is None:
-                    self._dispatcher = _jit(self.body)
+                    self._dispatcher = compiled(self.body)
         return self._dispatcher
 
     @property
@@ -105,8 +105,13 @@ class Kernel:
     def _compile(self, args: tuple[Any, ...]) -> None:
         import numba
 
+        types = tuple(numba.typeof(a) for a in args)
         with _compile_lock, _cache_lock(self.dispatcher):
-            self.dispatcher.compile(tuple(numba.typeof(a) for a in args))
+            try:
+                self.dispatcher.compile(types)
+            except (AttributeError, ImportError):  # the cache on disk names a type that is no longer where it was
+                self._dispatcher = compiled(self.body, cache=False)
+                self._dispatcher.compile(types)
 
 
 def _kind(value: Any) -> Any:
@@ -169,7 +174,7 @@ def _prefetch_type() -> Any:
     return cpu_target.typing_context.resolve_value_type(fetch)
 
 
-def _jit(body: Callable[..., Any], cache: bool = True) -> Any:
+def compiled(body: Callable[..., Any], cache: bool = True) -> Any:
     """Compile without the GIL and without fast-math; cached where a cache can be written, silently not elsewhere."""
     import numba
 

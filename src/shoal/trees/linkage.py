@@ -234,14 +234,14 @@ def choose(work: Work, engine: str, allowed: float) -> Engine:
     return min(fitting, key=lambda e: e.seconds(work)) if fitting else min(able, key=lambda e: e.bytes(work))
 
 
-def plan(n: int, d: int | None = None, method: str = "ward", *, metric: str = "euclidean", dtype: Any = np.float64,
+def plan(n: int | Carrier, d: int | None = None, method: str = "ward", *, metric: str = "euclidean", dtype: Any = np.float64,
          memory_limit: int | str | None = None) -> Plan:
     """Say what a tree of `n` items will take, before any work.
 
     Parameters
     ----------
-    n : int
-        Number of items.
+    n : int or carrier
+        Number of items, or the data itself, which says the rest but for the method.
     d : int, optional
         Number of features of dense points; None when distances are given.
     method : str
@@ -267,6 +267,8 @@ def plan(n: int, d: int | None = None, method: str = "ward", *, metric: str = "e
     'spanning'
     """
     name = check_method(method)
+    if isinstance(n, Carrier):
+        return _plan(Work.of(n, name), "auto", memory_limit)[0]
     if not is_whole(n) or n < 1 or (d is not None and (not is_whole(d) or d < 1)):
         raise InputError(f"A plan for {n!r} items and {d!r} features was asked for.", "Give whole numbers of at least 1.")
     itemsize = 4 if np.dtype(dtype) == np.float32 else 8

@@ -204,7 +204,7 @@ def takes_graph(graph: Graph) -> bool:
 
 def peak_bytes_of_graph(n: int, edges: int) -> int:
     """Peak bytes of `linkage_of_graph`, beside the graph."""
-    return 80 * edges + 80 * n
+    return 68 * edges + 80 * n
 
 
 def _far(graph: Graph) -> float:

@@ -121,7 +121,7 @@ def peak_bytes(n: int, d: int) -> int:
 def seconds(n: int, d: int) -> float:
     """About how long the engine takes, in seconds of one core of a 2.6 GHz server, on points without groups."""
     share = min(1.0, 10.0 * 2.0 ** min(d, 60) / n)  # of all pairs: boxes separate points less with every feature
-    return n * d * (1.5e-6 + 1.3e-10 * n * share)
+    return n * d * (2.4e-6 + 1.5e-10 * n * share)
 
 
 def linkage_spatial(X: NDArray[np.floating[Any]], method: str = "ward", weights: Floats | None = None, *,
