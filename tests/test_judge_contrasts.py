@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoal.judge.contrasts import Column, Contrasts, columns_of, contrasts, keywords
+from shoal.judge.contrasts import Column, Contrasts, _best_split, _leaves, columns_of, contrasts, keywords
 
 LABELS = np.repeat([0, 1, 2], [50, 100, 150])
 
@@ -127,3 +127,31 @@ def test_terms_that_nobody_has() -> None:
     assert rows == ()  # one cluster has all: nothing tells it from the whole
     rows = keywords(np.array([[1.0, 0.0], [0.0, 3.0]]), ["a", "b"], np.array([0, 1]), 2, 5)
     assert [(r.cluster, r.term) for r in rows] == [(0, "a"), (1, "b")]
+
+
+def test_splits_are_as_good_as_those_of_scikit_learn() -> None:
+    from sklearn.tree import DecisionTreeClassifier
+
+    rng = np.random.default_rng(0)
+
+    def impurity(left: Any, inside: Any, mass: Any) -> float:
+        return sum(2.0 * a * b / (a + b) for a, b in ((mass[side & inside].sum(), mass[side & ~inside].sum())
+                                                      for side in (left, ~left)))
+
+    for _ in range(20):
+        X = rng.integers(12, size=(60, 4)).astype(float)
+        inside = X[:, 0] + 3 * rng.normal(size=60) > 6
+        mass = 1.0 / np.where(inside, inside.sum(), (~inside).sum())
+        peer = DecisionTreeClassifier(max_depth=1, class_weight="balanced", random_state=0).fit(X, inside).tree_
+        j, cut = _best_split(X, inside, mass)  # type: ignore[misc]
+        best = impurity(X[:, peer.feature[0]] <= peer.threshold[0], inside, mass)
+        assert impurity(X[:, j] <= cut, inside, mass) == pytest.approx(best, rel=1e-9)
+
+
+def test_leaves_part_the_items() -> None:
+    X = np.random.default_rng(1).normal(size=(80, 3))
+    leaves = _leaves(X, X[:, 0] + X[:, 1] ** 2 > 1, np.ones(80))
+    inside = [np.all([(X[:, j] > low) & (X[:, j] <= high) for j, (low, high) in limits.items()], axis=0)
+              for limits in leaves]
+    assert 2 < len(leaves) <= 8
+    assert (np.sum(inside, axis=0) == 1).all()

@@ -106,7 +106,7 @@ def test_everything_is_on_the_page(example_data: Path, tmp_path: Path) -> None:
     page = Page(written(clusters, tmp_path, title="Arrests & <states>"))
     assert "Arrests & <states>" in page.text
     for said in ("4, standard scaling", "ward", "euclidean", "k = 4", "5.15", "0.698", "This cut was chosen: k = 4",
-                 "One cluster: the highest split is not clearly more separate", "Murder ≤ 7.8"):
+                 "One cluster: the highest split is not clearly more separate", "Murder ≤ 6 and Assault ≤ 109.5"):
         assert said in page.text, said
     overview = page.tables[0]["rows"]
     assert overview[0] == ["cluster", "items", "share", "typical item", "silhouette"]

@@ -168,11 +168,11 @@ def contrasts(columns: Sequence[Column], labels: Ints, k: int, weights: Floats, 
         gap = inside[0] - outside[0]
         alike = np.isnan(gap) | (np.abs(gap) <= ROUNDING * np.maximum(np.abs(inside[0]), np.abs(outside[0])))
         difference = np.where(alike, 0.0, _over(gap, np.sqrt((inside[1] + outside[1]) / 2.0)))
-        by = np.lexsort((np.arange(len(columns)), -np.abs(difference)))
+        by = np.lexsort((np.arange(len(columns)), difference < 0, -np.abs(difference)))
         by = by[difference[by] != 0.0]
         rows += [Contrast(c, columns[j].name, columns[j].level, float(inside[0][j]), float(outside[0][j]),
                           float(difference[j]), float(F[j])) for j in by[:top].tolist()]
-        rules.append(_rule(c, [columns[j] for j in sorted(by[:RULE_FEATURES].tolist())], labels == c, weights))
+        rules.append(_rule(c, columns, by[:RULE_FEATURES].tolist(), labels == c, weights))
     return Contrasts(tuple(rows), tuple(rules))
 
 
@@ -210,37 +210,68 @@ def _analysis_of_variance(mass: Floats, mean: Floats, spread: Floats) -> Floats:
     return np.where(groups > 1, _over(between, within), np.nan)
 
 
-def _rule(cluster: int, columns: list[Column], inside: NDArray[np.bool_], weights: Floats) -> Rule:
-    """Learn a small classification tree, and take the leaf that tells the cluster best: the largest F1."""
-    whole = Rule(cluster, "all items", float(weights[inside].sum() / weights.sum()), 1.0)
-    if not columns or inside.all():
-        return whole
-    from sklearn.tree import DecisionTreeClassifier
-
-    X = np.column_stack([np.where(np.isnan(c.values), np.nanmedian(c.values), c.values) for c in columns])
+def _rule(cluster: int, columns: Sequence[Column], by: list[int], inside: NDArray[np.bool_], weights: Floats) -> Rule:
+    """Learn a small classification tree of the columns `by`, and take the leaf with the largest F1 for the cluster."""
+    found, best = Rule(cluster, "all items", float(weights[inside].sum() / weights.sum()), 1.0), 0.0
+    if not by or inside.all():
+        return found
+    X = np.column_stack([np.where(np.isnan(v), np.nanmedian(v), v) for v in (columns[j].values for j in by)])
     some = np.arange(len(X)) if len(X) <= RULE_ITEMS else np.random.default_rng(0).permutation(len(X))[:RULE_ITEMS]
-    tree = DecisionTreeClassifier(max_depth=DEPTH, class_weight="balanced", random_state=0)
-    model = tree.fit(X[some], inside[some], sample_weight=weights[some]).tree_
-    best = 0.0
-    todo: list[tuple[int, dict[int, tuple[float, float]]]] = [(0, {})]
-    found = whole
-    while todo:
-        node, limits = todo.pop()
-        j, cut = int(model.feature[node]), float(model.threshold[node])
-        if j >= 0:
-            low, high = limits.get(j, (-np.inf, np.inf))
-            todo.append((int(model.children_right[node]), {**limits, j: (cut, high)}))
-            todo.append((int(model.children_left[node]), {**limits, j: (low, cut)}))
-            continue
+    for limits in _leaves(X[some], inside[some], weights[some]):
         meets = np.ones(len(X), np.bool_)
         for j, (low, high) in limits.items():
             meets &= (X[:, j] > low) & (X[:, j] <= high)
         hits, taken, wanted = (float(weights[m].sum()) for m in (meets & inside, meets, inside))
         if 2.0 * hits / (taken + wanted) > best:
             best = 2.0 * hits / (taken + wanted)
-            text = " and ".join(_condition(columns[j], X[:, j], *limits[j]) for j in sorted(limits)) or "all items"
+            text = " and ".join(_condition(columns[by[j]], X[:, j], *limits[j])
+                                for j in sorted(limits, key=by.__getitem__)) or "all items"
             found = Rule(cluster, text, hits / taken, hits / wanted)
     return found
+
+
+def _leaves(X: Floats, inside: NDArray[np.bool_], weights: Floats) -> list[dict[int, tuple[float, float]]]:
+    """Grow a classification tree of `DEPTH` levels, and return what holds in each leaf: low < feature j <= high.
+
+    Both sides weigh the same in all: a cluster of few items counts as much as the others together. Source: Breiman et al.
+    1984. Our own, as importing scikit-learn's takes 0.8 s.
+    """
+    share = [float(weights[side].sum()) for side in (~inside, inside)]
+    mass = weights / np.where(inside, share[1] or 1.0, share[0] or 1.0)
+    found: list[dict[int, tuple[float, float]]] = []
+    todo: list[tuple[NDArray[np.bool_], dict[int, tuple[float, float]], int]] = [(np.ones(len(X), np.bool_), {}, DEPTH)]
+    while todo:
+        here, limits, levels = todo.pop()
+        split = _best_split(X[here], inside[here], mass[here]) if levels else None
+        if split is None:
+            found.append(limits)
+            continue
+        j, cut = split
+        low, high = limits.get(j, (-np.inf, np.inf))
+        todo.append((here & (X[:, j] > cut), {**limits, j: (cut, high)}, levels - 1))
+        todo.append((here & (X[:, j] <= cut), {**limits, j: (low, cut)}, levels - 1))
+    return found
+
+
+def _best_split(X: Floats, inside: NDArray[np.bool_], mass: Floats) -> tuple[int, float] | None:
+    """Return the feature and the value between two of its own that leave the least Gini impurity; None of one kind.
+
+    Of equals the first feature: the one that differs most between the cluster and the others.
+    """
+    if inside.all() or not inside.any():
+        return None
+    order = np.argsort(X, axis=0, kind="stable")
+    ascending = np.take_along_axis(X, order, axis=0)
+    hit, miss = np.cumsum((mass * inside)[order], axis=0), np.cumsum((mass * ~inside)[order], axis=0)
+    (a, b), (c, d) = (hit[:-1], miss[:-1]), (hit[-1] - hit[:-1], miss[-1] - miss[:-1])
+    impurity = _over(a * b, a + b) + _over(c * d, c + d)  # half of the mass times the impurity, on either side
+    impurity = np.where((ascending[1:] > ascending[:-1]) & ~np.isnan(impurity), impurity, np.inf)
+    j, i = np.unravel_index(int(np.argmin(impurity.T)), impurity.T.shape)
+    if not np.isfinite(impurity[i, j]):
+        return None
+    below, above = float(ascending[i, j]), float(ascending[i + 1, j])
+    middle = below + (above - below) / 2
+    return int(j), middle if middle < above else below
 
 
 def _condition(column: Column, values: Floats, low: float, high: float) -> str:
