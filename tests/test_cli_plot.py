@@ -38,7 +38,7 @@ def run(*words: Any) -> Result:
 
 
 @pytest.mark.parametrize(("ending", "start"), [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".PDF", b"%PDF")])
-@pytest.mark.parametrize("options", [(), ("--scatter",)])
+@pytest.mark.parametrize("options", [(), ("--kind", "scatter")])
 def test_formats(model: str, ending: str, start: bytes, options: tuple[str, ...]) -> None:
     done = run(model, "-k", 3, "--out", f"out{ending}", *options)
     assert done.exit_code == 0, done.output
@@ -55,7 +55,10 @@ def test_the_picture_is_the_librarys(model: str) -> None:
                       (("--height", 5, "--orientation", "left"), lambda: tree.plot(cut=5.0, orientation="left")),
                       (("--rule", "gap", "--level", 3), lambda: tree.plot(cut=tree.cut(rule="gap"), level=3)),
                       (("--annotate-above", 4.5), lambda: tree.plot(cut=tree.cut(), annotate_above=4.5)),
-                      (("--scatter", "-k", 3), lambda: tree.cut(k=3).plot())):
+                      (("--kind", "scatter", "-k", 3), lambda: tree.cut(k=3).plot()),
+                      (("--kind", "clustermap", "-k", 3), lambda: tree.clustermap(tree.cut(k=3)).ax),
+                      (("--kind", "silhouette", "-k", 3), lambda: tree.cut(k=3).silhouette_plot()),
+                      (("--kind", "curve"), tree.curve), (("--kind", "rules"), tree.suggest_cuts().plot)):
         assert run(model, *words, "--force").exit_code == 0
         assert Path("songs.svg").read_bytes() == figure_bytes(ax(), "svg")
 
@@ -67,9 +70,9 @@ def test_a_tree_without_its_data_is_drawn(tmp_path: Path) -> None:
     assert run("model.shoal").exit_code == 0
     assert run("model.shoal", "-k", 2, "--force").exit_code == 0
     for words in ((), ("-k", 2)):
-        refused = run("model.shoal", "--scatter", "--force", *words)
+        refused = run("model.shoal", "--kind", "scatter", "--force", *words)
         assert refused.exit_code == 3
-        assert "needs the data" in refused.output or "no points" in refused.output
+        assert "needs the data" in refused.output or "no data" in refused.output
 
 
 def test_a_file_that_is_there_stays(model: str) -> None:
@@ -83,7 +86,7 @@ def test_a_file_that_is_there_stays(model: str) -> None:
 @pytest.mark.parametrize(("words", "code", "message"), [
     (("-k", 2, "--height", 1), 2, "give one"), (("--set", "t=1"), 2, "goes with --rule"), (("--last", 0), 2, "--last"),
     (("--orientation", "up"), 2, "center"), (("--out", "tree.gif"), 2, ".svg"), (("--out", "tree"), 2, ".svg"),
-    (("--scatter", "--last", 3), 2, "leave them out"), (("-k", 31), 3, "31"), (("--rule", "magic"), 3, "magic"),
+    (("--kind", "scatter", "--last", 3), 2, "leave them out"), (("-k", 31), 3, "31"), (("--rule", "magic"), 3, "magic"),
     (("--out", "no/such/folder.svg"), 3, "folder")])
 def test_what_it_refuses(model: str, words: Any, code: int, message: str) -> None:
     done = run(model, *words)

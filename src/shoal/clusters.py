@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shoal.data.carriers import Carrier, Points
 from shoal.data.rows import rows_of
-from shoal.errors import InputError, is_whole
+from shoal.errors import InputError, MissingExtraError, is_whole
 from shoal.judge.columns import columns_of_points, columns_of_table, feature_names, read_terms
 from shoal.judge.contrasts import Contrasts, Keyword, contrasts, keywords
 from shoal.judge.silhouette import Silhouette, distance_sums, silhouette_of, summarise
@@ -288,6 +288,13 @@ class Clusters:
             columns = columns_of_points(data, self.labels, self.k, weights)
         return contrasts(columns, self.labels, self.k, weights, top)
 
+    @property
+    def has_terms(self) -> bool:
+        """Whether the points are a table of terms: sparse, named, nothing below 0."""
+        data = self.data
+        return (isinstance(data, Points) and not isinstance(data.X, np.ndarray) and data.columns is not None
+                and (data.X.nnz == 0 or float(data.X.data.min()) >= 0))
+
     def keywords(self, top: int = 5, terms: Any = None, names: Sequence[str] | None = None) -> tuple[Keyword, ...]:
         """Find the terms that are frequent in each cluster and rare elsewhere.
 
@@ -481,7 +488,7 @@ class Clusters:
 
         write_parquet(path, {"id": self.ids, "cluster": self.labels.tolist()}, force=force)
 
-    def to_excel(self, path: Any, *, force: bool = False, picture: bytes | None = None) -> None:
+    def to_excel(self, path: Any, *, force: bool = False, picture: bytes | bool = True) -> None:
         """Write a workbook: a summary, all items, and a sheet for every cluster with its members and their features.
 
         Parameters
@@ -489,10 +496,12 @@ class Clusters:
         path : path-like
         force : bool
             Overwrite a file that is there.
-        picture : bytes, optional
-            A PNG for the summary sheet.
+        picture : bytes or bool
+            A PNG for the summary sheet; True for the clusters' own picture, where matplotlib is installed.
         """
         from shoal.data.export import write_excel
+
+        image = self._png() if picture is True else picture
 
         items: dict[str, Any] = {"id": self.ids, "cluster": self.labels}
         sheets = {"summary": self._summary_columns(), "items": items}
@@ -500,7 +509,25 @@ class Clusters:
             sheets[f"cluster {c}"] = self._member_columns(self.indices(c))
         if self.k <= SHEETS and (self.labels < 0).any():
             sheets["noise"] = self._member_columns(np.flatnonzero(self.labels < 0))
-        write_excel(path, sheets, force=force, pictures={"summary": picture} if picture else None)
+        write_excel(path, sheets, force=force, pictures={"summary": image} if image else None)
+
+    def _png(self) -> bytes | None:
+        """Return the clusters' own picture, or None where there is nothing to draw or nothing to draw with."""
+        from shoal.plot.figures import close, figure_bytes
+
+        try:
+            ax = self._own_picture()
+        except MissingExtraError:
+            return None
+        if ax is None:
+            return None
+        png = figure_bytes(ax, dpi=100)
+        close(ax)
+        return png
+
+    def _own_picture(self) -> Any:
+        """Draw what shows the clusters best."""
+        return None if self.data is None else self.plot()
 
     def _summary_columns(self) -> dict[str, Any]:
         data = self.data

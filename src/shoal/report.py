@@ -11,7 +11,6 @@ import hashlib
 import html
 import math
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -248,10 +247,10 @@ def _pictures(clusters: TreeCut, judged: Silhouette | None) -> str:
 
 def _figure(ax: Any, caption: str) -> str:
     """Return a picture as an image within the page, where its names and parts cannot meet those of the page."""
-    from shoal.plot.figures import figure_bytes
+    from shoal.plot.figures import close, figure_bytes
 
     svg = figure_bytes(ax, "svg")
-    sys.modules["matplotlib.pyplot"].close(ax.figure)  # a notebook would show it as well
+    close(ax)
     data = base64.b64encode(svg).decode()
     return (f'<figure><img alt="{_text(caption)}" src="data:image/svg+xml;base64,{data}">'
             f"<figcaption>{_text(caption)}</figcaption></figure>\n")
@@ -283,7 +282,7 @@ def _apart(clusters: TreeCut) -> str:
         return (f'<p class="quiet">Features are compared here for up to {DESCRIBED} clusters; clusters.features() compares '
                 f"them for all {clusters.k:,}.</p>\n")
     found = clusters.features(FEATURES)
-    words = _words(clusters, data)
+    words = _words(clusters)
     out = ["<p>Means in the cluster and elsewhere; the difference in standard deviations; F, the variance between clusters "
            "over that within." + (f" Of {data.d:,} features, the {MOST_COLUMNS} that differ most between clusters were "
                                   "compared." if data.d > MOST_COLUMNS else "") + "</p>\n"]
@@ -300,9 +299,9 @@ def _apart(clusters: TreeCut) -> str:
     return "".join(out)
 
 
-def _words(clusters: TreeCut, data: Points) -> dict[int, list[str]]:
-    """Return the key terms of every cluster where the points are a table of terms: sparse, nothing below 0."""
-    if isinstance(data.X, np.ndarray) or data.columns is None or (data.X.nnz and data.X.data.min() < 0):
+def _words(clusters: TreeCut) -> dict[int, list[str]]:
+    """Return the key terms of every cluster where the points are a table of terms."""
+    if not clusters.has_terms:
         return {}
     found: dict[int, list[str]] = {}
     for word in clusters.keywords(2 * FEATURES):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Placed", "TreeCut"]
 
+DRAWN = 60  # leaves of the dendrogram in a workbook
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class TreeCut(Clusters):
@@ -53,6 +55,9 @@ class TreeCut(Clusters):
     def require_data(self, what: str) -> Carrier:
         """Return the data the tree was built from, or say that it is needed."""
         return self.tree.require_data(what)
+
+    def _own_picture(self) -> Any:
+        return self.tree.plot(cut=self, **({"last": DRAWN} if self.tree.n > DRAWN else {}))
 
     def predict(self, new: Any, *, ids: Sequence[Any] | None = None) -> Assignment:
         """Assign new items to the nearest cluster, by the linkage's own distance from an item to a cluster.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from shoal.cli.reading import GroupedCommand, read_option
 
 if TYPE_CHECKING:
     from shoal.clusters import Clusters
-    from shoal.judge.contrasts import Contrasts
+    from shoal.judge.contrasts import Contrasts, Keyword
 
 __all__ = ["describe"]
 
@@ -27,9 +28,9 @@ Examples:
 \b
 --json prints one object with the keys
   shoal, command, model, how, k, height, clusters
-where clusters is a list of {cluster, size, rule, features}; a rule has text,
-precision and coverage, a feature has feature, level, inside, outside,
-difference and F.
+where clusters is a list of {cluster, size, rule, features, terms}; a rule has
+text, precision and coverage, a feature has feature, level, inside, outside,
+difference and F, a term has term, score, inside and outside.
 
 \b
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the input was refused.
@@ -62,25 +63,28 @@ def describe(model: str, by: str | None, id: str | None, sheet: str | None, k: i
     clusters = open_tree(model).cut(k=k, height=height, rule=rule, **settings)
     report_cut(clusters)
     found = clusters.features(top, of=table, id=id)
+    words = clusters.keywords(top) if table is None and clusters.has_terms else ()
     if as_json:
-        click.echo(json.dumps(_record(model, clusters, found), allow_nan=False))
+        click.echo(json.dumps(_record(model, clusters, found, words), allow_nan=False))
     else:
-        click.echo("\n".join(_lines(clusters, found)))
+        click.echo("\n".join(_lines(clusters, found, words)))
 
 
-def _lines(clusters: Clusters, found: Contrasts) -> list[str]:
+def _lines(clusters: Clusters, found: Contrasts, words: Sequence[Keyword]) -> list[str]:
     """Return a paragraph for every cluster, as wide as the terminal."""
     from shoal.plot.text import MISSING
 
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
     if clusters.k < 2:
         return ["There is one cluster, and nothing to set it apart from. Choose a cut with -k N or --height H."]
-    text = "".join(c if c.isprintable() or c == "\n" else MISSING for c in repr(found))
+    terms = [f"cluster {c}: key terms {', '.join(w.term for w in words if w.cluster == c)}" for c in range(clusters.k)]
+    said = "\n".join([repr(found), *(terms if words else [])])
+    text = "".join(c if c.isprintable() or c == "\n" else MISSING for c in said)
     return [line for paragraph in text.splitlines() for line in textwrap.wrap(
         paragraph, width, subsequent_indent="    ", drop_whitespace=True, break_on_hyphens=False)]
 
 
-def _record(model: str, clusters: Clusters, found: Contrasts) -> dict[str, Any]:
+def _record(model: str, clusters: Clusters, found: Contrasts, words: Sequence[Keyword]) -> dict[str, Any]:
     """Return the object that --json prints."""
     from importlib.metadata import version
 
@@ -89,7 +93,9 @@ def _record(model: str, clusters: Clusters, found: Contrasts) -> dict[str, Any]:
     rows = [{"cluster": rule.cluster, "size": int(clusters.sizes[rule.cluster]),
              "rule": {"text": rule.text, "precision": rule.precision, "coverage": rule.coverage},
              "features": [{name: value for name, value in row._asdict().items() if name != "cluster"}
-                          for row in found.rows if row.cluster == rule.cluster]} for rule in found.rules]
+                          for row in found.rows if row.cluster == rule.cluster],
+             "terms": [{name: value for name, value in word._asdict().items() if name != "cluster"}
+                       for word in words if word.cluster == rule.cluster]} for rule in found.rules]
     record: dict[str, Any] = plain({"shoal": version("shoal"), "command": "describe", "model": model, "how": clusters.how,
                                     "k": clusters.k, "height": clusters.height, "clusters": rows})
     return record

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from shoal.cli.wording import as_options
+from shoal.clusters import Clusters
 from shoal.plot.palette import color
 from shoal.plot.text import MISSING, one_line
 from shoal.suggestions import Suggestions
@@ -144,7 +145,7 @@ def _chosen(result: Result) -> str:
             "Choose another with -k N or --height H.")
 
 
-def _table(clusters: TreeCut, width: int) -> list[str]:
+def _table(clusters: Clusters, width: int) -> list[str]:
     """Return a line for each cluster: number, size, share, most central item, first members."""
     shown = range(min(clusters.k, LISTED))
     central = [_fitted(_shown(clusters.ids[at]), CENTRAL) for at in clusters.typical[:LISTED].tolist()]

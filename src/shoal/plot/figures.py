@@ -8,7 +8,7 @@ from typing import Any
 
 from shoal.errors import InputError, MissingExtraError
 
-__all__ = ["figure_bytes", "new_axes", "require_matplotlib", "save"]
+__all__ = ["close", "figure_bytes", "new_axes", "require_matplotlib", "save"]
 
 # Dates and program versions would make the same picture differ from day to day; None leaves them out.
 _METADATA: dict[str, dict[str, None]] = {
@@ -31,6 +31,13 @@ def new_axes(width: float, height: float) -> Any:
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def close(ax: Any) -> None:
+    """Forget the figure of some axes, which a notebook would else show as well."""
+    from matplotlib import pyplot
+
+    pyplot.close(ax.figure)
 
 
 def figure_bytes(ax: Any, format: str = "png", dpi: float = 150) -> bytes:
