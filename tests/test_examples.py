@@ -15,14 +15,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def tutorial() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tutorial", ROOT / "examples" / "tutorial.py")
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def tutorial() -> ModuleType:
+    return example("tutorial")
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +60,12 @@ def test_the_tutorial(tutorial: ModuleType, tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{name}.svg" for name in ("tree", "last", "heights", "cut-at-50", "cut-at-16", "elbow", "wide",
                                                 "wide-elbow", "items", "wide-items")}
+
+
+def test_the_gallery(tmp_path: Path) -> None:
+    gallery = example("gallery")
+    written = gallery.main(tmp_path / "gallery", "svg")
+    assert all(path.read_bytes().startswith(b"<?xml") for path in written)
+    assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == gallery.page()
+    shown = {path.stem for path in (ROOT / "docs" / "gallery").iterdir()}
+    assert shown == {path.stem for path in written} == {picture.__name__ for picture in gallery.PICTURES}
