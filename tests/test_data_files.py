@@ -325,7 +325,7 @@ def test_small_files_import_nothing_heavy(write):
     ("a.csv", b"x\na\nb\n", "0 numeric"),
     ("a.csv", b"x,y\n1,\xff\n", "not UTF-8: byte 6"), ("a.csv", b"x,y\n1,2\n1,2,3\n", "Row 3 .*3 cells; .*has 2"),
     ("a.csv", b"x,x\n1,2\n", "2 columns are called 'x'"), ("a.csv", b"id,x\na,1\na,2\n", None),
-    ("a.csv.gz", gzip.compress(b"x,y\n1,2\n")[:-6], "damaged"), ("a.parquet", b"PAR1 not really PAR1", "cannot be read"),
+    ("a.csv.gz", gzip.compress(b"x,y\n1,2\n", mtime=0)[:-6], "damaged"), ("a.parquet", b"PAR1 not really PAR1", "cannot be read"),
     ("a.xlsx", b"PK\x03\x04 no", "cannot be read"), ("a.arrow", b"ARROW1\0\0", "cannot be read"),
     ("a.xls", b"x", "cannot be read"),
     ("a.npy", b"\x93NUMPY\x01\x00", "cannot be read"), ("a.npy", b"hello", "cannot be read"),
