@@ -17,7 +17,8 @@ SRC = ROOT / "src" / "shoal"
 
 # A file imports from its own room or from rooms before it.
 ROOMS = ("errors", "runtime", "store", "data", "trees", "centers", "judge", "cuts", "graphs", "plot", "model", "clusters",
-         "treecut", "suggestions", "report", "tree", "building", "hierarchy", "estimators", "scale", "explore", "cli")
+         "treecut", "suggestions", "report", "tree", "building", "advice", "hierarchy", "estimators", "scale", "explore",
+         "cli")
 
 # Third-party packages, and where they may be imported. numpy and scipy may be anywhere.
 ALLOWED = {
@@ -50,6 +51,10 @@ HEAVY: dict[tuple[str, str], str] = {
     ("trees/spatial_scan.py", "look_in_leaf"): "plain arrays: to hand on a named tuple counts references to all of them",
     ("trees/boxes.py", "nearest_foreign"): "a walk in one piece: split up it takes ten times as long",
     ("hierarchy.py", "dendrogram"): "scipy's signature",
+    ("centers/limits.py", "move_to_bound"): "plain arrays: to hand on a named tuple counts references to all of them",
+    ("centers/seeding_kernels.py", "take_by_rows"): "plain arrays, as above",
+    ("estimators/kmeans.py", "__init__"): "scikit-learn's parameters, and ours",
+    ("estimators/bisecting.py", "__init__"): "scikit-learn's parameters, and ours",
     ("cli/cluster.py", "cluster"): "an argument for every option of the command",
     ("plot/dendrogram.py", "dendrogram"): "scipy's and R's users look for these options here, by name",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -369,3 +370,14 @@ def test_key_terms_are_those_planted_scaled_or_not() -> None:
 def test_terms_that_do_not_fit(terms: Any, names: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         shoal.linkage([[0.0], [1.0], [9.0]]).cut(k=2).keywords(terms=terms, names=names)
+
+
+def test_a_cluster_may_be_empty(tmp_path: Path) -> None:
+    model = shoal.KMeans.from_centers([[0.0, 0.0], [50.0, 50.0], [9.0, 9.0]])
+    clusters = model.clusters_of(shoal.points([[0.0, 1.0], [9.0, 8.0], [1.0, 0.0]], ids=["a", "b", "c"]))
+    assert clusters.sizes.tolist() == [2, 0, 1]
+    assert clusters.medoids.tolist()[1] == -1
+    assert clusters.typical_ids[1:] == [None, "b"]
+    assert np.isnan(clusters.centers[1]).all()
+    assert clusters.as_record()["clusters"][1]["typical"] is None
+    clusters.to_excel(tmp_path / "c.xlsx")

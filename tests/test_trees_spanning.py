@@ -235,7 +235,7 @@ def test_the_bounds_of_products_hold() -> None:
     for X in (cloud(200, 3), cloud(200, 700), KINDS["outlier"](200, 3), KINDS["clumps"](200, 9), 1e30 * cloud(200, 5)):
         exact = squareform(pdist(X, "sqeuclidean"))
         for dtype in (np.float32, np.float64):
-            rows, half, worth = products._sieve(X, dtype)
+            rows, half, worth = products.sieve_of(X, dtype)
             bound = ((half[:, None] + half) - rows @ rows.T).astype(np.float64) * worth
             assert (bound <= exact * products.LOOSE).all()
         assert (bound >= exact * (1 - 1e-6) - 1e-9 * exact.max()).all()

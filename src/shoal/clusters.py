@@ -182,13 +182,13 @@ class Clusters:
         rows = []
         for c in range(self.k):
             at = self.indices(c)
-            share = weights[at] / weights[at].sum()
-            rows.append(np.asarray(share @ data.X[at], np.float64).ravel())
+            share = weights[at] / (weights[at].sum() or 1.0)
+            rows.append(np.asarray(share @ data.X[at], np.float64).ravel() if len(at) else np.full(data.d, np.nan))
         return np.array(rows)
 
     @cached_property
     def medoids(self) -> Ints:
-        """Position of every cluster's most central item: the one with the least summed distance to its cluster.
+        """Position of every cluster's most central item: the one with the least summed distance to its cluster; -1 of none.
 
         O(Σ nₖ²) distances, in blocks; ties go to the first item.
         """
@@ -197,6 +197,9 @@ class Clusters:
         found = []
         for c in range(self.k):
             at = self.indices(c)
+            if not len(at):
+                found.append(-1)
+                continue
             only = np.full(len(self), -1)
             only[at] = 0
             sums = distance_sums(rows_of(data), at, only, 1, weights)[:, 0]
@@ -215,9 +218,17 @@ class Clusters:
         centers, found = self.centers, []
         for c in range(self.k):
             at = self.indices(c)
+            if not len(at):
+                found.append(-1)
+                continue
             own = np.asarray(data.metric.between(data.X[at], _like(data.X, centers[c:c + 1])))[:, 0]
             found.append(int(at[np.argmin(own)]))
         return np.array(found, np.int64)
+
+    @property
+    def typical_ids(self) -> list[str | None]:
+        """The ids of `typical`; None for a cluster without items."""
+        return [self.ids[i] if i >= 0 else None for i in self.typical.tolist()]
 
     def silhouette(self) -> Silhouette:
         """How much nearer items are to their own cluster than to the next: O(n²) distances, in blocks.
@@ -468,7 +479,7 @@ class Clusters:
     def as_record(self) -> dict[str, Any]:
         """Return what `to_json` writes: values JSON can hold, None for what is not known."""
         members = self.members()
-        typical = [None] * self.k if self.data is None else [self.ids[i] for i in self.typical.tolist()]
+        typical = [None] * self.k if self.data is None else self.typical_ids
         rows = [{"cluster": c, "size": len(members[c]), "share": len(members[c]) / len(self), "typical": typical[c],
                  "members": members[c]} for c in range(self.k)]
         made = {name: self.source.get(name) for name in ("method", "metric")}
@@ -534,7 +545,7 @@ class Clusters:
         columns: dict[str, Any] = {"cluster": np.arange(self.k), "items": self.sizes,
                                    "share": self.sizes / max(1, len(self))}
         if data is not None:
-            columns["most central item"] = [self.ids[i] for i in self.typical.tolist()]
+            columns["most central item"] = self.typical_ids
             if self.k > 1 and len(self) <= EXACT:
                 columns["silhouette"] = self.silhouette().by_cluster
         if isinstance(data, Points) and data.columns is not None and len(data.columns) <= 100:

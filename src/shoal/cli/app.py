@@ -13,7 +13,9 @@ from shoal.cli.assign import assign
 from shoal.cli.cluster import cluster
 from shoal.cli.cut import cut
 from shoal.cli.describe import describe
+from shoal.cli.doctor import doctor
 from shoal.cli.export import export
+from shoal.cli.kmeans import kmeans
 from shoal.cli.plan import plan
 from shoal.cli.plot import plot
 from shoal.cli.wording import as_options
@@ -68,7 +70,9 @@ def _show_warnings_plainly() -> None:
 Examples:
   shoal cluster songs.csv --id title
   shoal cluster distances.csv --kind distances -k 5
+  shoal kmeans songs.csv -k 8 --id title --scale standard
   shoal plan --items 65536 --features 10
+  shoal doctor similarities.csv --kind similarities
   shoal cut songs-clusters/model.shoal --rule dynamic
   shoal assign songs-clusters/model.shoal new.csv
   shoal describe songs-clusters/model.shoal -k 4
@@ -82,5 +86,5 @@ def shoal() -> None:
     """Cluster what a file holds: rows of numbers, distances, similarities or a graph."""
 
 
-for command in (cluster, plan, cut, assign, describe, plot, export):
+for command in (cluster, kmeans, plan, doctor, cut, assign, describe, plot, export):
     shoal.add_command(command)

@@ -1,4 +1,4 @@
-"""`shoal assign`: new items to the clusters of a saved tree, and which of them are new."""
+"""`shoal assign`: new items to the clusters of a saved model, and which of them are new to a tree."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shoal.cli.cutting import open_tree
 from shoal.cli.reading import GroupedCommand, read_option
 from shoal.errors import InputError
 
 if TYPE_CHECKING:
-    from shoal.tree import Tree
-    from shoal.treecut import TreeCut
+    from shoal.clusters import Assignment
+    from shoal.data.carriers import Carrier, Points
 
 __all__ = ["assign"]
 
@@ -28,16 +27,17 @@ Examples:
 The table has a row for each new item:
   id        its name
   cluster   the nearest cluster
-  distance  the linkage's distance to it
+  distance  the distance to it, as the tree's linkage or the model measures it
   margin    how much farther the next cluster is; inf when there is no other
-  new       yes if at the height of the cut the item would still be alone
+  new       of a tree: yes if at the height of the cut the item would still be
+            alone
 
 \b
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the input was refused.
 """
 
 
-@click.command(cls=GroupedCommand, epilog=_EPILOG, short_help="Assign new items to the clusters of a saved tree.")
+@click.command(cls=GroupedCommand, epilog=_EPILOG, short_help="Assign new items to the clusters of a saved model.")
 @click.argument("model")
 @click.argument("file")
 @read_option("--id", metavar="COLUMN", help="The column that names the new items. Default: the one text column in which "
@@ -52,21 +52,17 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the input was refused.
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def assign(model: str, file: str, id: str | None, sheet: str | None, drop: str | None, k: int | None,
            height: float | None, out: str | None, force: bool) -> None:
-    """Assign the items in FILE to the clusters of MODEL, a file that `shoal cluster` or Tree.save wrote.
+    """Assign the items in FILE to the clusters of MODEL, a file that `shoal cluster`, `shoal kmeans` or save wrote.
 
-    FILE is a table with the columns the tree was built from, found by name; they are scaled as the model says. The
+    FILE is a table with the columns the model was made from, found by name; they are scaled as the model says. The
     clusters do not change.
     """
     if k is not None and height is not None:
         raise click.UsageError("-k and --height were both given: give one of them.")
     if out is not None and Path(out).exists() and not force:
         raise InputError(f"{out!r} is there already; nothing was changed.", "Give another name, or --force.")
-    tree = open_tree(model)
-    new = _read_new(tree, model, file, id, sheet, drop)
-    cut = tree.cut(k=k, height=height)
-    columns, count = _assigned(cut, new)
-    at = "" if cut.height is None or height is not None else f", height {cut.height:.4g}"
-    click.echo(f"Clusters: {cut.k:,} ({cut.how}{at}). New: {count:,} of {len(new):,} items.", err=True)
+    columns, said = _assigned(model, k, height, {"file": file, "id": id, "sheet": sheet, "drop": drop})
+    click.echo(said, err=True)
     if out is None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -79,30 +75,50 @@ def assign(model: str, file: str, id: str | None, sheet: str | None, drop: str |
         write_csv(out, columns, force=force)
 
 
-def _read_new(tree: Tree, model: str, file: str, id: str | None, sheet: str | None, drop: str | None) -> Any:
+def _assigned(model: str, k: int | None, height: float | None,
+              reading: dict[str, str | None]) -> tuple[dict[str, list[Any]], str]:
+    """Columns of the table, and a sentence."""
+    from shoal.estimators.files import load
+    from shoal.tree import Tree
+    from shoal.treecut import Placed
+
+    found = load(model)
+    if not isinstance(found, Tree):
+        if k is not None or height is not None:
+            raise InputError(f"{model!r} holds a {type(found).__name__} model, whose clusters are what they are.",
+                             "-k and --height are for trees.")
+        new = _read_new(getattr(found, "data_", None), model, reading)
+        nearest = found.assign(new)
+        return _columns(nearest), f"Assigned: {len(nearest):,} items to {len(set(nearest.labels.tolist())):,} clusters."
+    new = _read_new(found.data, model, reading)
+    cut = found.cut(k=k, height=height)
+    alone = Placed.of(found, new).is_new(cut).tolist()
+    at = "" if cut.height is None or height is not None else f", height {cut.height:.4g}"
+    return ({**_columns(cut.predict(new)), "new": ["yes" if lone else "no" for lone in alone]},
+            f"Clusters: {cut.k:,} ({cut.how}{at}). New: {sum(alone):,} of {len(new):,} items.")
+
+
+def _columns(found: Assignment) -> dict[str, list[Any]]:
+    return {"id": list(found.ids), "cluster": found.labels.tolist(), "distance": found.distance.tolist(),
+            "margin": found.margin.tolist()}
+
+
+def _read_new(data: Carrier | None, model: str, reading: dict[str, str | None]) -> Points:
     """Read the new items with the model's columns, and say what was assumed."""
     from shoal.data.carriers import Points
     from shoal.data.features import uneven_columns
     from shoal.data.files import read_file
 
-    if not isinstance(tree.data, Points):
+    if not isinstance(data, Points):
         raise InputError(f"{model} holds no points to measure new items to.",
                          "A model keeps points, but no matrix and no graph: cluster points, or in Python attach the matrix "
                          "with tree.with_data and use clusters.predict.")
+    file, sheet = str(reading["file"]), reading["sheet"]
     number = int(sheet) if sheet is not None and sheet.isdecimal() else sheet
-    new = read_file(file, kind="points", id=id, sheet=number, drop=drop, columns=tree.data.columns)
+    new = read_file(file, kind="points", id=reading["id"], sheet=number, drop=reading["drop"], columns=data.columns)
     assert isinstance(new, Points)
     known = uneven_columns(new.X, new.columns or ())  # the model has its own scaling
-    for message in tree.data.new(new).messages:
+    for message in data.new(new).messages:
         if message not in known:
             click.echo(f"Note: {message}", err=True)
     return new
-
-
-def _assigned(cut: TreeCut, new: Any) -> tuple[dict[str, list[Any]], int]:
-    """Columns of the table, and how many items are new."""
-    from shoal.treecut import Placed
-
-    nearest, alone = cut.predict(new), Placed.of(cut.tree, new).is_new(cut)
-    return {"id": list(nearest.ids), "cluster": nearest.labels.tolist(), "distance": nearest.distance.tolist(),
-            "margin": nearest.margin.tolist(), "new": ["yes" if lone else "no" for lone in alone.tolist()]}, int(alone.sum())

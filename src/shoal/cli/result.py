@@ -21,7 +21,7 @@ from shoal.plot.text import MISSING, one_line
 from shoal.suggestions import Suggestions
 from shoal.treecut import TreeCut
 
-__all__ = ["Result", "plain", "record", "summary"]
+__all__ = ["Result", "cluster_table", "plain", "record", "summary"]
 
 LISTED = 30  # clusters in the summary; all are in the files
 CENTRAL = 24  # columns of the terminal for the most central item's name
@@ -91,7 +91,7 @@ def summary(result: Result) -> list[str]:
     lines = [click.style(_input(result), bold=True)]
     lines += [line for message in tree.messages for line in _wrapped(f"- {as_options(message)}", width, "  ")]
     lines += ["", *_wrapped(_built(result), width)]
-    lines += [*_wrapped(_chosen(result), width), "", *_table(result.clusters, width), ""]
+    lines += [*_wrapped(_chosen(result), width), "", *cluster_table(result.clusters, width), ""]
     folders = {path.parent for path in result.files.values()}
     names = ", ".join(path.name for path in result.files.values())
     return lines + [f"Written to {folder}{os.sep}: {names}" for folder in folders]
@@ -145,10 +145,10 @@ def _chosen(result: Result) -> str:
             "Choose another with -k N or --height H.")
 
 
-def _table(clusters: Clusters, width: int) -> list[str]:
+def cluster_table(clusters: Clusters, width: int) -> list[str]:
     """Return a line for each cluster: number, size, share, most central item, first members."""
     shown = range(min(clusters.k, LISTED))
-    central = [_fitted(_shown(clusters.ids[at]), CENTRAL) for at in clusters.typical[:LISTED].tolist()]
+    central = [_fitted(_shown(name or ""), CENTRAL) for name in clusters.typical_ids[:LISTED]]
     wide = max(12, *map(_cells, central))
     digits = max(5, len(f"{int(clusters.sizes.max()):,}"))
     lines = [click.style(f"cluster  {'items':>{digits}}  share  {_padded('most central', wide)}  members", bold=True)]

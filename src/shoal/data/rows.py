@@ -18,7 +18,7 @@ from shoal.errors import InputError
 from shoal.runtime import pool
 from shoal.runtime.kernel import plain_if_cheap
 
-__all__ = ["rows_of", "rows_of_new"]
+__all__ = ["pair_rows", "rows_of", "rows_of_new"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
@@ -43,7 +43,7 @@ def rows_of(carrier: Carrier) -> Callable[[Ints], Floats]:
         return lambda items: np.asarray(dijkstra(adjacency, directed=False, indices=items))
     assert isinstance(carrier, (Distances, Similarities, Graph))
     turn, pairs = _turn(carrier), carrier.pairs
-    return lambda items: _zero_own(turn(_pair_rows(pairs, items)), items)
+    return lambda items: _zero_own(turn(pair_rows(pairs, items)), items)
 
 
 def rows_of_new(carrier: Carrier, new: Any, ids: Sequence[Any] | None = None) -> tuple[tuple[str, ...], Iterator[Floats]]:
@@ -127,7 +127,7 @@ def _turn(carrier: Distances | Similarities | Graph) -> Callable[[Floats], Float
     return lambda values: np.maximum(np.asarray(convert(rule, values, top), np.float64), 0.0)
 
 
-def _pair_rows(pairs: Pairs, items: Ints) -> Floats:
+def pair_rows(pairs: Pairs, items: Ints) -> Floats:
     """Values of some items with all, in float64; what stands for an item with itself is arbitrary."""
     n, V = pairs.n, pairs.values
     everyone, own = np.arange(n), np.asarray(items)[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from shoal.clusters import Assignment, Clusters
 from shoal.data import carriers
 from shoal.data.carriers import Carrier, Points
+from shoal.data.metrics import resolve_metric
 from shoal.data.tables import is_frame, read_frame
 from shoal.errors import InputError
 
@@ -64,12 +66,12 @@ class Reader(BaseEstimator):  # type: ignore[misc]
             if X.columns is not None:
                 self.feature_names_in_ = np.array(X.columns, dtype=object)
         elif isinstance(fitted := getattr(self, "data_", None), Points):
-            return fitted.new(X)
+            X = X if X.scaling is not None and X.scaling is fitted.scaling else fitted.new(X)
         elif X.d != self.n_features_in_:
             raise InputError(f"X has {X.d} features, but {type(self).__name__} is expecting {self.n_features_in_} features "
                              "as input.", "Give the features the model was fitted on.")
         if isinstance(metric, str) and X.metric.name != metric:
-            return carriers.points(X.X, metric, ids=X.ids, weights=X.weights, columns=X.columns, square=True)
+            return dataclasses.replace(X, metric=resolve_metric(metric, X.X))
         return X
 
     def _read_square(self, X: Any, kind: str) -> Carrier:
@@ -96,7 +98,8 @@ class Reader(BaseEstimator):  # type: ignore[misc]
         if weights.shape != (data.n,):
             raise InputError(f"sample_weight.shape == {weights.shape}, expected {(data.n,)}!", "Give one weight an item.")
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-            raise InputError("Weights must be finite, not negative, and not all 0.", "Leave out what should not count.")
+            raise InputError("sample_weight must be finite, not negative, and not all zero.",
+                             "Leave out what should not count.")
         return weights
 
     def _keep(self, data: Carrier) -> None:
@@ -137,8 +140,8 @@ class Clusterer(ClusterMixin, Reader):  # type: ignore[misc]
         check_is_fitted(self, "labels_")
         found: Clusters | None = self.__dict__.get("_clusters")
         if found is None or found.labels is not self.labels_:
-            data = getattr(self, "data_", None)
             n = len(self.labels_)
+            data = kept if (kept := getattr(self, "data_", None)) is not None and kept.n == n else None
             source = {} if data is None else data.describe()
             k = int(self.labels_.max(initial=-1)) + 1
             found = Clusters(labels=self.labels_, ids=getattr(self, "ids_", None) or tuple(map(str, range(n))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ HOME = {  # only these are looked up by name: a file cannot make another class
     "BisectingKMeans": "bisecting", "KMeans": "kmeans", "KMedoids": "kmedoids", "KernelKMeans": "kernel_kmeans",
     "MDS": "mds", "Spectral": "spectral",
 }
+BY_CENTERS = ("BisectingKMeans", "KMeans", "KMedoids")  # these place new items without the old ones
 SPARSE = ("data", "indices", "indptr")
 
 
@@ -59,7 +61,7 @@ def load(path: Any) -> Any:
 
 
 def write_estimator(estimator: Reader, path: Any, *, force: bool, data: bool) -> None:
-    """Write parameters and what was learned, with the points and the items' names if `data`."""
+    """Write parameters and what was learned, with the points if `data`."""
     name, arrays = type(estimator).__name__, dict[str, Any]()
     header: dict[str, Any] = {
         "kind": KIND, "estimator": name, "points": None, "features": int(estimator.n_features_in_),
@@ -71,7 +73,9 @@ def write_estimator(estimator: Reader, path: Any, *, force: bool, data: bool) ->
     if ids is not None:
         arrays["ids"], arrays["ids_offsets"] = pack_strings(ids)
     carrier = getattr(estimator, "data_", None)
-    if data and isinstance(carrier, Points) and carrier.metric.function is None:
+    if isinstance(carrier, Points) and carrier.metric.function is None and (data or name in BY_CENTERS):
+        if not data:  # new items must still be scaled as the old ones were
+            carrier = dataclasses.replace(carrier, X=carrier.X[:0], ids=None, weights=None)
         header["points"], more = model.points_out(carrier)
         arrays |= more
     write_model(path, header, arrays, force=force)
@@ -116,6 +120,12 @@ def _unpacked(value: Any, arrays: dict[str, Any]) -> Any:
     return found
 
 
+def _points_in(header: dict[str, Any], arrays: dict[str, Any], ids: tuple[str, ...] | None) -> Points:
+    """Read the points, of which only the scaling and the names of features may have been kept."""
+    found = model.points_in(header, arrays, None, None, [])
+    return found if found.n == 0 else dataclasses.replace(found, ids=ids)
+
+
 def _estimator_in(path: Any, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
     name = header.get("estimator")
     if name not in HOME:
@@ -129,7 +139,7 @@ def _estimator_in(path: Any, header: dict[str, Any], arrays: dict[str, Any]) -> 
         if header["names"]:
             found.feature_names_in_ = np.array([str(one) for one in header["names"]], dtype=object)
         found.ids_ = tuple(unpack_strings(arrays["ids"], arrays["ids_offsets"])) if "ids" in arrays else None
-        found.data_ = None if header["points"] is None else model.points_in(header["points"], arrays, found.ids_, None, [])
+        found.data_ = None if header["points"] is None else _points_in(header["points"], arrays, found.ids_)
         for key in kind._learned:
             if key in header["learned"]:
                 setattr(found, key, _unpacked(header["learned"][key], arrays))

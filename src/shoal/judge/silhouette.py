@@ -333,4 +333,5 @@ def summarise(values: Floats, labels: Ints, k: int, weights: Floats) -> Silhouet
     if k < 2:
         return Silhouette(values, np.full(k, np.nan), float("nan"))
     total = np.bincount(labels[inside], values[inside] * weights[inside], minlength=k)
-    return Silhouette(values, total / mass, float(total.sum() / mass.sum()))
+    by_cluster = np.divide(total, mass, out=np.full(k, np.nan), where=mass > 0)  # NaN of a cluster without items
+    return Silhouette(values, by_cluster, float(total.sum() / mass.sum()))

@@ -184,7 +184,7 @@ def spanning_tree_by_products(X: NDArray[np.floating[Any]], core: Floats | None 
         return p.solved(*grow(f, lambda f: _search(p.X, sieve, f), p.most, ticker, begun=0.9))
 
 
-def _sieve(X: NDArray[np.floating[Any]], dtype: Any) -> _Sieve:
+def sieve_of(X: NDArray[np.floating[Any]], dtype: Any) -> _Sieve:
     """Rows in less precision, and what they and their products may lose by that.
 
     Of a dot product of d terms that is d·u/(1 - d·u) of ‖x‖·‖y‖ ≤ (‖x‖² + ‖y‖²)/2; rounding the terms, the squares and
@@ -212,10 +212,10 @@ def _lists(X: NDArray[np.floating[Any]], most: float,
     """The sieve, the nearest of every point as far as it tells, their squared distances, and what others are beyond."""
     n = len(X)
     for dtype in (np.float32, np.float64):
-        sieve = _sieve(X, dtype)
+        sieve = sieve_of(X, dtype)
         who, cut = np.full((n, LISTED), -1, index_type(n)), most * LOOSE / sieve.worth
         low = np.full((n, LISTED), cut if cut < float(np.finfo(dtype).max) else math.inf, dtype)
-        _list(sieve, who, low, ticker)
+        list_all(sieve, who, low, ticker)
         squares = np.empty((n, LISTED))
         pool.run(lambda i0, i1, w=who, s=squares: settle(X, w, s, i0, i1), pool.blocks(n, VALUES // X.shape[1] + 1))
         last = low[:, -1].astype(np.float64)
@@ -226,7 +226,7 @@ def _lists(X: NDArray[np.floating[Any]], most: float,
     return sieve, who, squares, reach
 
 
-def _list(sieve: _Sieve, who: Ints, low: NDArray[np.floating[Any]], ticker: Ticker | None) -> None:
+def list_all(sieve: _Sieve, who: Ints, low: NDArray[np.floating[Any]], ticker: Ticker | None) -> None:
     """All pairs of blocks, in rounds in which no block is in two tasks."""
     rows, half, _ = sieve
     n, d = rows.shape

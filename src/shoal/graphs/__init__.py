@@ -1,0 +1,1 @@
+"""Neighbours, spectral clustering and embeddings: methods on graphs and matrices, at the level of arrays."""
