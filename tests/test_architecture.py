@@ -36,7 +36,7 @@ ALLOWED = {
     "fastexcel": ("data/",), "xlsxwriter": ("data/",),
     "dask": ("scale/",), "distributed": ("scale/",),
     "anywidget": ("explore/",),
-    "networkx": ("trees/exchange.py",),
+    "networkx": ("trees/exchange.py", "plot/network.py"),
 }
 # These take longer to import than small work takes to do, so they are imported by the function that needs them; but for
 # hierarchy.py, which has scipy's names and is imported by name.

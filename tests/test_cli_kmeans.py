@@ -87,8 +87,8 @@ def test_models_take_new_items(names: Path) -> None:
 def test_prints_an_object_for_programs(names: Path) -> None:
     done = run("kmeans", names, "-k", 2, "--json", "--no-plot", "--seed", 3, "--starts", 2)
     found = json.loads(done.stdout)
-    assert list(found) == ["shoal", "command", "input", "metric", "k", "inertia", "iterations", "messages", "clusters",
-                           "drift", "files", "seconds"]
+    assert set(found) == {"shoal", "command", "input", "method", "metric", "k", "inertia", "iterations", "messages",
+                          "clusters", "drift", "files", "seconds"}
     assert found["k"] == 2
     assert [row["members"] for row in found["clusters"]] == [NAMES[:3], NAMES[3:]]
     assert [row["typical"] for row in found["clusters"]] == [NAMES[1], NAMES[4]]

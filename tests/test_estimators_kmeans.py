@@ -523,3 +523,11 @@ def test_options_hold_while_learning(options: dict[str, Any]) -> None:
         assert model.cluster_centers_[4, [0, 3]].tolist() == [0.0, 3.0]
     again = KMeans(5, random_state=0).partial_fit(X)
     assert not np.array_equal(again.cluster_centers_, model.cluster_centers_)
+
+
+def test_long_indices_of_sparse_rows_are_read() -> None:
+    X = sparse.random_array((60, 30), density=0.3, rng=np.random.default_rng(0), format="csr")
+    wide = sparse.csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)
+    short, long = (KMeans(3, random_state=0).fit(rows) for rows in (X, wide))
+    np.testing.assert_array_equal(short.labels_, long.labels_)
+    np.testing.assert_array_equal(short.cluster_centers_, long.cluster_centers_)

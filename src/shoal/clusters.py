@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.data.carriers import Carrier, Points
+from shoal.data.carriers import Carrier, Graph, Points, Similarities
+from shoal.data.pairs import pairs_at
 from shoal.data.rows import rows_of
 from shoal.errors import InputError, MissingExtraError, is_whole
 from shoal.judge.columns import columns_of_points, columns_of_table, feature_names, read_terms
@@ -431,6 +432,31 @@ class Clusters:
             return scatter(mds(rows_of(data), len(self)), self.labels, ids=self.ids, **options)
         return scatter(data.X, self.labels, ids=self.ids, columns=data.columns, **options)
 
+    def network(self, **options: Any) -> Any:
+        """Draw the items of a graph or of similarities by springs, coloured by cluster: for looking only.
+
+        Parameters
+        ----------
+        **options
+            See `shoal.plot.network.network`: shown, seed, ax, annotate.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        InputError
+            For points and distances, which have no edges, and for more than 5,000 items.
+        """
+        from shoal.plot.network import network
+
+        data = self.require_data("Drawing a graph")
+        if not isinstance(data, (Graph, Similarities)) or (isinstance(data, Graph) and data.kind == "distance"):
+            raise InputError("Only graphs and similarities have edges that pull.", "Draw the items: clusters.plot().")
+        i, j, weight = data.edges if isinstance(data, Graph) else _pairs_above_zero(data)
+        return network(i, j, weight, self.labels, ids=self.ids, **options)
+
     def silhouette_plot(self, ax: Any = None) -> Any:
         """Draw the silhouette of every item, sorted within its cluster; returns matplotlib Axes."""
         from shoal.plot.curves import silhouette_plot
@@ -575,6 +601,13 @@ class Clusters:
 def _require_top(top: Any) -> None:
     if not is_whole(top) or top < 1:
         raise InputError(f"top={top!r} was given.", "Give how many are wanted of every cluster, at least 1.")
+
+
+def _pairs_above_zero(data: Similarities) -> tuple[Ints, Ints, Floats]:
+    """Return the pairs of items that are similar at all."""
+    values = data.pairs.condensed()
+    at = np.flatnonzero(values > 0)
+    return *pairs_at(at, data.n), values[at].astype(np.float64)
 
 
 def _like(X: Any, rows: Floats) -> Any:

@@ -54,8 +54,8 @@ def assign(model: str, file: str, id: str | None, sheet: str | None, drop: str |
            height: float | None, out: str | None, force: bool) -> None:
     """Assign the items in FILE to the clusters of MODEL, a file that `shoal cluster`, `shoal kmeans` or save wrote.
 
-    FILE is a table with the columns the model was made from, found by name; they are scaled as the model says. The
-    clusters do not change.
+    FILE is a table with the columns the model was made from, found by name; they are scaled as the model says. For a model
+    of similarities or distances it has a row for each new item, with its values to the old ones. The clusters do not change.
     """
     if k is not None and height is not None:
         raise click.UsageError("-k and --height were both given: give one of them.")
@@ -87,8 +87,12 @@ def _assigned(model: str, k: int | None, height: float | None,
         if k is not None or height is not None:
             raise InputError(f"{model!r} holds a {type(found).__name__} model, whose clusters are what they are.",
                              "-k and --height are for trees.")
-        new = _read_new(getattr(found, "data_", None), model, reading)
-        nearest = found.assign(new)
+        data = getattr(found, "data_", None)
+        if data is None:
+            names, rows = _read_rows(found, model, reading)
+            nearest = found.assign(rows, ids=names)
+        else:
+            nearest = found.assign(_read_new(data, model, reading))
         return _columns(nearest), f"Assigned: {len(nearest):,} items to {len(set(nearest.labels.tolist())):,} clusters."
     new = _read_new(found.data, model, reading)
     cut = found.cut(k=k, height=height)
@@ -96,6 +100,32 @@ def _assigned(model: str, k: int | None, height: float | None,
     at = "" if cut.height is None or height is not None else f", height {cut.height:.4g}"
     return ({**_columns(cut.predict(new)), "new": ["yes" if lone else "no" for lone in alone]},
             f"Clusters: {cut.k:,} ({cut.how}{at}). New: {sum(alone):,} of {len(new):,} items.")
+
+
+def _read_rows(found: Any, model: str, reading: dict[str, str | None]) -> tuple[Any, Any]:
+    """Read new items as rows of values to the old ones: columns by name, 0 where a similarity is not given."""
+    import numpy as np
+
+    from shoal.data.files import read_file
+
+    sheet, old = reading["sheet"], found.ids_ or ()
+    number = int(sheet) if sheet is not None and sheet.isdecimal() else sheet
+    new: Any = read_file(str(reading["file"]), kind="points", id=reading["id"], sheet=number, drop=reading["drop"])
+    known = set(new.columns or ()) & set(old)
+    if known and (len(known) == len(old) or found.get_params().get("metric") != "precomputed"):
+        place = {name: j for j, name in enumerate(new.columns)}
+        rows = np.zeros((new.n, len(old)))
+        for i, name in enumerate(old):
+            if name in place:
+                rows[:, i] = new.X[:, place[name]]
+        return new.ids, rows
+    if new.d != found.n_features_in_:
+        missing = next((name for name in old if name not in known), None)
+        raise InputError(f"{model!r} places items by their values to {found.n_features_in_:,} old ones; "
+                         f"{reading['file']!r} has {new.d:,} columns of numbers."
+                         + (f" There is none for {missing!r}." if known else ""),
+                         "Give a column for each old item, in their order or under their names.")
+    return new.ids, new.X
 
 
 def _columns(found: Assignment) -> dict[str, list[Any]]:

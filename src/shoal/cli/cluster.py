@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shoal.cli.progress import Line, progress_line
-from shoal.cli.reading import GroupedCommand, default_method, input_options, read, tree_options
+from shoal.cli.reading import MODELS, GroupedCommand, clustering_options, default_method, input_options, read
 from shoal.cli.writing import PICTURES, default_folder, file_names, from_before, staged, write_all
 from shoal.errors import InputError
 
@@ -28,6 +28,7 @@ Examples:
   shoal cluster songs.csv --id title --scale standard
   shoal cluster correlations.csv --kind similarities --rule 1-s -k 4
   shoal cluster roads.csv --kind graph --missing shortest_path --out towns
+  shoal cluster friends.csv --kind graph --method spectral
 
 \b
 --json prints one object with the keys
@@ -52,7 +53,7 @@ def _height(ctx: click.Context, param: click.Parameter, value: float | None) -> 
                short_help="Cluster a file; write tables, pictures, a report and a model.")
 @click.argument("file")
 @input_options
-@tree_options
+@clustering_options
 @click.option("-k", "--clusters", "k", type=click.IntRange(min=1), metavar="N",
               help="Cut the tree into so many clusters. Default: the cut the tree suggests, with the reason.")
 @click.option("--height", type=float, metavar="H", callback=_height, help="Cut the tree at this height instead.")
@@ -71,12 +72,21 @@ def cluster(file: str, k: int | None, height: float | None, suggest: bool, out: 
 
     FILE is a table (CSV, TSV, Excel, Parquet, Arrow) or a matrix (also .npy, .npz, PHYLIP); "-" reads standard input.
     The result is a folder with clusters.csv, clusters.xlsx, the tree as dendrogram.svg, the clusters as clusters.svg
-    where there are coordinates, report.html with all of it on one page, and model.shoal for later use.
+    where there are coordinates, report.html with all of it on one page, and model.shoal for later use. --method spectral,
+    medoids or kernel builds no tree, and writes the tables, clusters.svg and the model.
     """
     start = time.perf_counter()
     if k is not None and height is not None:
         raise click.UsageError("-k and --height were both given: give one of them.")
     folder = default_folder(file) if out is None else Path(out)
+    if method in MODELS:
+        if height is not None or suggest:
+            raise click.UsageError(f"--height and --suggest are of trees; --method {method} builds none.")
+        from shoal.cli.models import cluster_by_model
+
+        cluster_by_model(file, method, k, folder, picture, force=force, as_json=as_json, quiet=quiet, threads=threads,
+                         **reading)
+        return
     names = file_names(picture)
     with staged(folder, names, force) as stage, progress_line(quiet) as line:
         line.say("reading")

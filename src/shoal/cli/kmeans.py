@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -11,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoal.cli.models import WRITTEN, finish, headline, record_of, write_model
 from shoal.cli.progress import Line, progress_line
 from shoal.cli.reading import input_options, read
-from shoal.cli.writing import PICTURES, default_folder, file_names, from_before, staged
-from shoal.errors import InputError, MissingExtraError
+from shoal.cli.writing import PICTURES, default_folder, file_names, staged
+from shoal.errors import InputError
 
 if TYPE_CHECKING:
     from shoal.centers.stream import Drift
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from shoal.estimators.kmeans import KMeans
 
 __all__ = ["kmeans"]
-
-WRITTEN = ("table", "workbook", "scatter", "model")  # of what `shoal cluster` writes: the rest shows a tree
 
 _EPILOG = """\b
 Examples:
@@ -40,8 +37,8 @@ is not there: with -k 10, a table of three rows leaves seven centres free.
 
 \b
 --json prints one object with the keys
-  shoal, command, input, metric, k, inertia, iterations, messages, clusters,
-  drift, files, seconds
+  shoal, command, input, method, metric, k, inertia, iterations, messages,
+  clusters, drift, files, seconds
 where clusters is a list of {cluster, size, share, typical, members}.
 
 \b
@@ -87,17 +84,9 @@ def kmeans(file: str, out: str | None, force: bool, picture: str, as_json: bool,
     with staged(folder, names, force) as stage, progress_line(quiet) as line:
         line.say("reading")
         model, clusters, drift = _clustered(file, line, **options)
-        written, left_out = _write(model, clusters, stage, names, line)
-    if stale := from_before(folder, [folder / names[what] for what in written]):
-        left_out.append(f"Note: from an earlier run, {folder} still holds {', '.join(stale)}.")
-    for sentence in left_out:
-        click.echo(sentence, err=True)
-    files = {what: str(folder / names[what]) if what in written else None for what in WRITTEN}
-    if as_json:
-        click.echo(json.dumps(_record(file, model, clusters, drift, files, time.perf_counter() - start), allow_nan=False))
-    elif not quiet:
-        click.echo("\n".join(_summary(file, model, clusters, drift)))
-        click.echo(f"\nWritten to {folder}{os.sep}: {', '.join(names[what] for what in written)}")
+        written, left_out = write_model(model, clusters, stage, names, line)
+    finish(folder, names, written, left_out, as_json, quiet, lambda: _summary(file, model, clusters, drift),
+           lambda files: _record(file, model, clusters, drift, files, time.perf_counter() - start))
 
 
 def _clustered(file: str, line: Line, k: int, fixed: str | None, follow: tuple[str, ...], min_size: int | None,
@@ -145,54 +134,22 @@ def _fixed_centers(file: str, points: Points, k: int) -> Any:
     return fixed if points.scaling is None else points.scaling.apply(fixed)
 
 
-def _write(model: KMeans, clusters: Clusters, stage: Path, names: dict[str, str],
-           line: Line) -> tuple[list[str], list[str]]:
-    """Write all that can be written; return what was, and a sentence for every missing package."""
-    from shoal.plot.figures import save
-
-    data: Any = clusters.data
-    makers: dict[str, Any] = {"table": clusters.to_csv, "workbook": clusters.to_excel, "model": model.save}
-    if data.d >= 2:
-        makers["scatter"] = lambda path: save(clusters.plot(), path)
-    written, left_out = [], []
-    for what in (what for what in names if what in makers):
-        line.say(f"writing {names[what]}")
-        try:
-            makers[what](stage / names[what])
-            written.append(what)
-        except MissingExtraError as error:
-            left_out.append(f"Left out: {names[what]}. {error.message} {error.hint}")
-    return written, left_out
-
-
 def _record(file: str, model: KMeans, clusters: Clusters, drift: Drift | None, files: dict[str, str | None],
             seconds: float) -> dict[str, Any]:
     """Return the object that --json prints."""
-    from importlib.metadata import version
-
-    from shoal.cli.result import plain
-
     data: Any = clusters.data
-    record = clusters.as_record()
-    found: dict[str, Any] = plain({
-        "shoal": version("shoal"), "command": "kmeans", "input": {"file": file, **data.describe()},
-        "metric": model.metric, "k": model.n_clusters, "inertia": _inertia(model, data, drift), "iterations": model.n_iter_,
-        "messages": list(data.messages), "clusters": record["clusters"],
-        "drift": None if drift is None else str(drift).splitlines(), "files": files, "seconds": round(seconds, 3)})
-    return found
+    return record_of("kmeans", file, model, clusters, files, seconds) | {
+        "metric": model.metric, "k": model.n_clusters, "inertia": _inertia(model, data, drift),
+        "iterations": int(model.n_iter_), "drift": None if drift is None else str(drift).splitlines()}
 
 
 def _summary(file: str, model: KMeans, clusters: Clusters, drift: Drift | None) -> list[str]:
     """Return the lines of the summary."""
     from shoal.cli.result import cluster_table
-    from shoal.cli.wording import as_options
 
     data: Any = clusters.data
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
-    scaled = f"{data.scaling.name} scaling" if data.scaling is not None else "not scaled"
-    name = "standard input" if file == "-" else Path(file).name
-    lines = [click.style(f"{name}: {data.n:,} items, {data.d:,} features, {model.metric} distances, {scaled}", bold=True)]
-    lines += [f"- {as_options(message)}" for message in data.messages]
+    lines = headline(file, data)
     inertia = _inertia(model, data, drift)
     lines += ["", f"k-means: {model.n_clusters:,} clusters, inertia {inertia:.6g}, {model.n_iter_} iterations.", ""]
     lines += cluster_table(clusters, width)

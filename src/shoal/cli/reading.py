@@ -14,12 +14,14 @@ from shoal.errors import InputError
 if TYPE_CHECKING:
     from shoal.data.carriers import Carrier
 
-__all__ = ["GroupedCommand", "default_method", "input_options", "read", "read_option", "tree_options"]
+__all__ = ["MODELS", "GroupedCommand", "clustering_options", "default_method", "input_options", "read", "read_option",
+           "tree_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Written out, so that help needs none of the packages behind them; a test holds them to the library's own lists.
 METHODS = ("ward", "single", "complete", "average", "weighted", "centroid", "median")
+MODELS = ("spectral", "medoids", "kernel")
 SCALINGS = ("standard", "minmax", "robust")
 KINDS = ("points", "distances", "similarities", "graph")
 
@@ -90,9 +92,8 @@ _READING = (
     read_option("--sheet", metavar="NAME", callback=_sheet, help="The sheet of a workbook, by name or by number from 1; "
                  "or the array of an .npz file."),
 )
+_LINKAGE = "The linkage. Default: ward for points with Euclidean distances, average for everything else."
 _TREE = (
-    _tree_option("--method", type=click.Choice(METHODS), help="The linkage. Default: ward for points with Euclidean "
-                 "distances, average for everything else."),
     _tree_option("--memory-limit", metavar="SIZE", callback=_bytes, help='The most memory to use, such as "8GB". '
                  "Default: 80 % of what is free."),
     _tree_option("--threads", type=click.IntRange(min=1), metavar="N",
@@ -107,7 +108,14 @@ def input_options(command: F) -> F:
 
 def tree_options(command: F) -> F:
     """Add the options of building a tree: method, memory_limit and threads."""
-    return _decorated(command, _TREE)
+    return _decorated(command, (_tree_option("--method", type=click.Choice(METHODS), help=_LINKAGE), *_TREE))
+
+
+def clustering_options(command: F) -> F:
+    """Add the options of building a tree, and the methods that build none."""
+    method = _tree_option("--method", type=click.Choice((*METHODS, *MODELS)), help=_LINKAGE + " Or a method without a tree: "
+                          "spectral, medoids, or kernel (k-means of similarities).")
+    return _decorated(command, (method, *_TREE))
 
 
 def _decorated(command: F, options: Iterable[Callable[[F], F]]) -> F:

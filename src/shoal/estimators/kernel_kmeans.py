@@ -246,12 +246,15 @@ class KernelKMeans(Clusterer):
         """Keep the clusters, and the means as combinations of the items."""
         n, k = len(K), self.n_clusters
         w = np.ones(n) if weights is None else weights
-        self.labels_, self.n_iter_, self.weights_ = found.labels, found.n_iter, weights
+        seen = list(dict.fromkeys(found.labels.tolist()))  # clusters are numbered as they first appear
+        order = np.array(seen + [c for c in range(k) if c not in set(seen)])
+        labels, mass = np.argsort(order)[found.labels].astype(found.labels.dtype), found.mass[order]
+        self.labels_, self.n_iter_, self.weights_ = labels, found.n_iter, weights
         self.inertia_ = found.inertia + self.shift_ * (int((w > 0).sum()) - k)
-        self.squares_ = found.squares + self.shift_ / found.mass
+        self.squares_ = found.squares[order] + self.shift_ / mass
         self.self_similarity_ = float(K.diagonal().mean(dtype=np.float64)) + self.shift_
         self.dual_coef_ = np.zeros((n, k))
-        self.dual_coef_[np.arange(n), found.labels] = w / found.mass[found.labels]
+        self.dual_coef_[np.arange(n), labels] = w / mass[labels]
         if negative is not None:  # new items lose their part along the clipped eigenvectors
             with blas.one_thread():
                 self.dual_coef_ -= negative @ (negative.T @ self.dual_coef_)

@@ -275,7 +275,7 @@ class KMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clusterer):  #
         alone = self.carrier_ != "items" and k != n and np.shape(np.asarray(new))[1:] == (k,)
         if alone:
             return None, check_array(new, dtype=np.float64, ensure_non_negative=True)
-        if self.carrier_ == "array":
+        if self.carrier_ == "array" or (data is None and self.carrier_ == "distances"):
             whole = validate_data(self, new, reset=False, dtype=np.float64, ensure_non_negative=True)
             return None, whole[:, self.medoid_indices_]
         if data is None:
