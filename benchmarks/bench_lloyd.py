@@ -61,7 +61,8 @@ def fits() -> str:
         inertia = {name: float(nearest(X, centers)[1].sum()) for name, centers in ended.items()}
         rows.append((f"{n:,} × {d}, {k}", *(f"{took[name]:.3g} ({inertia[name]:.5g})" for name in took),
                      f"{best / took['shoal']:.1f}"))
-    head = ("n × d, k", "shoal", "scikit-learn", "faiss", *(f"pyfuel {v}" for v in FUEL), "best peer / shoal")
+    both = " | ".join(f"pyfuel {one} or {other}" for one, other in zip(*FUEL.values(), strict=True))
+    head = ("n × d, k", "shoal", "scikit-learn", "faiss", both, "best peer / shoal")
     return f"### {ITERATIONS} iterations from one random start: seconds (inertia)\n\n{table(head, rows)}"
 
 

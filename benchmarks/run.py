@@ -8,11 +8,20 @@ os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
 import bench_cuts
 import bench_interrupt
+import bench_kernelized
+import bench_kmeans
+import bench_layouts
+import bench_lloyd
+import bench_medoids
+import bench_neighbors
 import bench_place
 import bench_plan
 import bench_reading
 import bench_scale
+import bench_seeding
+import bench_spectral
 import bench_start
+import bench_stream
 import bench_trees
 from common import machine
 
@@ -27,4 +36,7 @@ if __name__ == "__main__":
     print(bench_plan.main(), flush=True)
     bench_reading.main()
     bench_place.main()
-    bench_cuts.main()
+    for part in (bench_cuts, bench_seeding, bench_lloyd, bench_kmeans, bench_stream, bench_medoids, bench_neighbors,
+                 bench_spectral, bench_kernelized, bench_layouts):
+        part.main()
+        print(flush=True)

@@ -50,6 +50,7 @@ Rows = NDArray[np.floating[Any]]
 
 LOOK = 1 << 11  # most rows of a product
 ENTRIES = 1 << 17  # of it: 512 KB, which stays in the second-level cache
+ALONE = 1 << 20  # products below which waking other threads takes longer than the work: 10,000 rows and 50 centres
 LEAST = 256  # rows a look ahead is worth its overhead for
 PLAIN_S = 5e-7  # seconds of plain Python for an entry of a row and a centre
 BLOCK = 1 << 14  # most rows of a block
@@ -310,8 +311,13 @@ class Dense(Course):
             kernels.two_nearest(room.F, room.lengths, longest, slack, 1.0 / scale, i0, i1, near, second)
             self.rooms.append(room)
 
+        blocks = pool.blocks(len(rows), size)
         with blas.one_thread():
-            pool.run(work, pool.blocks(len(rows), size))
+            if len(rows) * k < ALONE:
+                for block in blocks:
+                    work(*block)
+            else:
+                pool.run(work, blocks)
 
 
 class Sparse(Course):
