@@ -4,7 +4,9 @@ BIN := .venv/bin
 WORKERS ?= 2
 # These run a second time as plain Python, where an index out of bounds is an error and not another item's distance.
 KERNEL_TESTS := $(addprefix tests/test_,trees_stored.py trees_place.py trees_merges.py data_metrics.py \
-	data_rows.py runtime_kernel.py trees_order.py cuts_stable.py)
+	data_rows.py runtime_kernel.py trees_order.py cuts_stable.py trees_assign.py judge_silhouette.py centers_update.py \
+	centers_line.py centers_limits.py centers_split.py centers_seeding.py centers_lloyd.py centers_sparse.py \
+	centers_stream.py centers_medoids.py centers_kernelized.py graphs_eigen.py)
 
 .PHONY: help demo test lint bench clean
 

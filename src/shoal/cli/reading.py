@@ -113,8 +113,9 @@ def tree_options(command: F) -> F:
 
 def clustering_options(command: F) -> F:
     """Add the options of building a tree, and the methods that build none."""
-    method = _tree_option("--method", type=click.Choice((*METHODS, *MODELS)), help=_LINKAGE + " Or a method without a tree: "
-                          "spectral, medoids, or kernel (k-means of similarities).")
+    method = _tree_option("--method", type=click.Choice((*METHODS, *MODELS)), metavar="NAME",
+                          help=f"{_LINKAGE} One of {', '.join(METHODS)}. Or without a tree: spectral, medoids, or kernel "
+                               "(k-means of similarities).")
     return _decorated(command, (method, *_TREE))
 
 
