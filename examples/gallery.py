@@ -94,8 +94,15 @@ def tanglegram() -> Any:
     return tree.tanglegram(other, cut=tree.cut(k=4))
 
 
+def network() -> Any:
+    """Draw a graph by springs, for looking only, in the colours of its spectral clusters."""
+    people = shoal.read_file(DATA / "lesmis.csv", kind="graph")
+    return shoal.Spectral(6, random_state=0).fit(people).clusters_.network(annotate=True)
+
+
 PICTURES: tuple[Callable[[], Any], ...] = (
-    dendrogram, last_merges, wheel, sideways, clustermap, distances, scatter, scaling, silhouette, curve, rules, tanglegram)
+    dendrogram, last_merges, wheel, sideways, clustermap, distances, scatter, scaling, silhouette, curve, rules, tanglegram,
+    network)
 
 
 def page() -> str:

@@ -81,7 +81,7 @@ def network(i: Any, j: Any, weight: Any, labels: Any, *, ids: Any = None, shown:
     ax.set(xticks=[], yticks=[])
     for side in ax.spines.values():
         side.set_visible(False)
-    cut = f" {len(drawn):,} of {len(weight):,} edges are drawn, the {shown} heaviest of each item."
+    cut = f"\n{len(drawn):,} of {len(weight):,} edges are drawn, the {shown} heaviest of each item."
     ax.set_xlabel(NOTE + (cut if len(drawn) < len(weight) else ""), size=7.5, color=inks.quiet)
     return ax
 
