@@ -225,3 +225,16 @@ def test_clusters_carry_names_and_tags_say_what_x_is() -> None:
     assert clone(model).get_params() == model.get_params()
     assert Spectral().__sklearn_tags__().input_tags.pairwise
     assert not Spectral(affinity="neighbors").__sklearn_tags__().input_tags.pairwise
+
+
+@pytest.mark.parametrize("own", [0.0, 1.0])
+def test_an_isolated_item_among_many_is_a_cluster_of_its_own(own: float) -> None:
+    X, truth = groups(60)
+    S = near(X, X)
+    S[5], S[:, 5], S[5, 5] = 0.0, 0.0, own
+    model = Spectral(3, random_state=0).fit(S)
+    assert (model.labels_ == model.labels_[5]).sum() == 1
+    assert model.n_clusters_ == 4
+    assert "item 5" in model.messages_[0]
+    others = np.arange(60) != 5
+    assert adjusted_rand_score(truth[others], model.labels_[others]) == 1.0

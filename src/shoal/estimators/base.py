@@ -50,6 +50,9 @@ class Reader(BaseEstimator):  # type: ignore[misc]
                                  "Give features, or metric='precomputed' where there is such an option.")
             return self._carrier_of_points(X, metric, reset)
         table = read_frame(X) if is_frame(X) else None
+        if table is not None and (text := next((c for c in table.columns if c.numbers is None), None)) is not None:
+            raise InputError(f"Column {text.name!r} is not numeric ({text.kind}).",
+                             f"Leave it out; or, where it names the items, give shoal.points(frame, ids={text.name!r}).")
         checked = validate_data(self, X, reset=reset, accept_sparse="csr" if sparse else False, dtype=FLOATS, order="C")
         if hasattr(checked, "indptr"):
             checked = _with_short_indices(checked)

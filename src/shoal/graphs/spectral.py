@@ -118,6 +118,7 @@ def normalized_cut(A: Affinity, k: int | None = None, *, tol: float = 1e-3, tick
     if k is None:
         k = eigengap(values, A.parts)
     U = np.concatenate([known[:, :k].toarray(), found.vectors], axis=1)[place_of, :k]
+    U[A.part[place_of] < 0] = 0.0  # an eigenvector may have some rounding there
     walk = U * np.divide(1.0, root, out=np.zeros(n), where=root > 0)[place_of, None]
     used = values[:k]
     return finish(U, walk * np.where(used > LEAST, 1.0 / np.maximum(used, LEAST), 0.0), values, found, k)
