@@ -95,6 +95,9 @@ def test_graphs() -> None:
     assert any("2 parts" in fact for fact in found.facts)
     roads = shoal.advise(shoal.graph(edges[:2], kind="distance", missing="shortest_path"))
     assert verdicts(roads)["single linkage"] == "sound"
+    assert "2 edges, 1.3 an item; their weights are distances." in roads.facts
+    apart = shoal.advise(shoal.graph(edges, kind="distance"))
+    assert "It falls into 2 parts without a path between them." in apart.facts
     alone = shoal.advise(shoal.graph(edges, ids=["a", "b", "c", "d", "e", "hermit"]))
     assert any("similar to no other (hermit)" in fact for fact in alone.facts)
 

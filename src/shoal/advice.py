@@ -140,7 +140,7 @@ def advise(data: Any) -> Advice:
     assert isinstance(carrier, (Similarities, Graph))
     kind = "graph" if isinstance(carrier, Graph) else "similarities"
     if isinstance(carrier, Graph) and carrier.kind == "distance":
-        return Advice(kind, carrier.n, tuple(facts), _sorted(_ways_of_roads(carrier)))
+        return Advice(kind, carrier.n, tuple(facts + _facts_of_roads(carrier)), _sorted(_ways_of_roads(carrier)))
     found, mercer = _facts_of_similarities(carrier)
     geometry = measure(carrier) if carrier.rule is not None else None
     return Advice(kind, carrier.n, tuple(facts + found), _sorted(_ways_of_similarities(carrier, mercer, geometry)), geometry,
@@ -228,6 +228,16 @@ def _facts_of_similarities(carrier: Similarities | Graph) -> tuple[list[str], fl
     facts.append("A kernel: no negative eigenvalues." if mercer < NOISE else
                  f"Not a kernel: negative eigenvalues make up {_percent(mercer)} of all.")
     return facts, mercer
+
+
+def _facts_of_roads(carrier: Graph) -> list[str]:
+    """Say how many edges there are, and into how many parts they fall."""
+    from scipy.sparse.csgraph import connected_components
+
+    m = len(carrier.pairs.values)
+    parts = int(connected_components(carrier.adjacency, directed=False)[0])
+    return [f"{m:,} edges, {2 * m / carrier.n:.1f} an item; their weights are distances.",
+            f"It falls into {parts:,} parts without a path between them." if parts > 1 else "Every item is within reach."]
 
 
 def _ways_of_points(carrier: Points) -> list[Way]:
