@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import shoal
 from shoal.errors import InputError
-from shoal.trees.exchange import from_newick, from_r, path_up, spell, to_networkx, to_newick, to_r
+from shoal.trees.exchange import from_networkx, from_newick, from_r, path_up, spell, to_networkx, to_newick, to_r
 from shoal.trees.merges import Merges, from_nodes, parents
 from strategies import node_pairs
 
@@ -134,3 +134,39 @@ def test_networkx() -> None:
 
 def test_the_path_of_an_item() -> None:
     assert path_up(parents(chain(4)), 1) == [1, 4, 5, 6]
+
+
+@pytest.mark.parametrize("method", ["average", "centroid"])
+def test_networkx_and_back(method: str) -> None:
+    tree = shoal.linkage(np.random.default_rng(5).normal(size=(40, 2)), method, ids=[f"item {i}" for i in range(40)])
+    back = shoal.Tree.from_networkx(tree.to_networkx(), method)
+    assert back.ids == tree.ids
+    for column, same in zip(back.merges, tree.merges, strict=True):
+        np.testing.assert_array_equal(column, same)
+
+
+def test_broken_networkx() -> None:
+    networkx = pytest.importorskip("networkx")
+    good = to_networkx(shoal.linkage([[0.0], [1.0], [9.0]], "single").merges, ["a", "b", "c"])
+    for spoil, words in ((lambda g: g.remove_edge(3, 0), "successors"), (lambda g: g.add_edge(4, 0), "successors"),
+                         (lambda g: g.nodes[4].pop("height"), "height None"), (lambda g: g.add_node(9), "tree of merges")):
+        graph = good.copy()
+        spoil(graph)
+        with pytest.raises(InputError, match=words):
+            from_networkx(graph)
+    with pytest.raises(InputError):
+        from_networkx(networkx.DiGraph())
+
+
+def test_clusternodes_and_back() -> None:
+    from scipy.cluster.hierarchy import ClusterNode
+
+    chain = np.sort(np.random.default_rng(1).random(3000)).cumsum()[:, None] ** 2
+    for tree in (shoal.linkage(np.random.default_rng(2).normal(size=(60, 3)), "median"), shoal.linkage(chain, "single")):
+        root = tree.to_clusternode()
+        assert (root.get_count(), root.dist) == (tree.n, tree.merges.height[-1])
+        back = shoal.Tree.from_clusternode(root, tree.ids, tree.method)
+        for column, same in zip(back.merges, tree.merges, strict=True):
+            np.testing.assert_array_equal(column, same)
+    with pytest.raises(InputError, match="numbered"):
+        shoal.Tree.from_clusternode(ClusterNode(5))

@@ -883,6 +883,60 @@ class Tree:
         """
         return exchange.to_networkx(self.merges, self.ids)
 
+    @classmethod
+    def from_networkx(cls, graph: Any, method: str = "unknown") -> Tree:
+        """Read a networkx DiGraph from merges to their two sides, with heights: what `to_networkx` returns.
+
+        Parameters
+        ----------
+        graph : networkx.DiGraph
+        method : str, optional
+            The linkage method it was built with, needed to place new items.
+
+        Raises
+        ------
+        InputError
+            When a merge has not two sides or no height, or the graph is not one tree.
+        """
+        merges, names = exchange.from_networkx(graph)
+        return cls._from_elsewhere(merges, names, method, "networkx")
+
+    def to_clusternode(self) -> Any:
+        """Return scipy's ClusterNode of the root, as scipy.cluster.hierarchy.to_tree makes it; a chain of any depth.
+
+        Examples
+        --------
+        >>> import shoal
+        >>> root = shoal.linkage([[0.0], [1.0], [9.0]], "single").to_clusternode()
+        >>> root.get_count(), float(root.dist)
+        (3, 8.0)
+        """
+        from scipy.cluster.hierarchy import to_tree
+
+        return to_tree(self.to_scipy())
+
+    @classmethod
+    def from_clusternode(cls, root: Any, ids: Any = None, method: str = "unknown") -> Tree:
+        """Read scipy's ClusterNode of a root.
+
+        Parameters
+        ----------
+        root : scipy.cluster.hierarchy.ClusterNode
+            Its leaves are numbered from 0 on.
+        ids : sequence, optional
+            Names of the items, by their numbers.
+        method : str, optional
+            The linkage method it was built with, needed to place new items.
+
+        Examples
+        --------
+        >>> import shoal
+        >>> tree = shoal.linkage([[0.0], [1.0], [9.0]], "single")
+        >>> shoal.Tree.from_clusternode(tree.to_clusternode(), ids=["a", "b", "c"]).spell()
+        '((a, b), c)'
+        """
+        return cls._from_elsewhere(exchange.from_nodes_of_scipy(root), ids, method, "scipy")
+
     def report(self, path: Any, cut: TreeCut | None = None, *, force: bool = False, title: str | None = None) -> None:
         """Write one page, HTML without scripts, that holds everything there is to say about a cut, pictures included.
 

@@ -6,7 +6,7 @@ No recursion anywhere: a chain of 100,000 merges is a tree like any other.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from shoal.errors import InputError, MissingExtraError
 from shoal.trees.merges import Ints, Merges, from_nodes, leaf_order, parents
 
-__all__ = ["from_newick", "from_r", "path_up", "spell", "to_networkx", "to_newick", "to_r"]
+__all__ = ["from_networkx", "from_newick", "from_nodes_of_scipy", "from_r", "path_up", "spell", "to_networkx", "to_newick",
+           "to_r"]
 
 PLAIN = re.compile(r"[^\s()\[\]{}/\\,;:='\"_]+")  # a name that Newick takes without quotes; a bare _ would mean a blank
 TOKEN = re.compile(r"\s*(?:\[[^\]]*\]\s*)*(?:([(),;:])|'((?:[^']|'')*)'|([^\s()\[\],;:']+(?:[ ]+[^\s()\[\],;:']+)*))")
@@ -252,6 +253,81 @@ def to_networkx(merges: Merges, names: Sequence[str]) -> Any:
         graph.add_edge(n + t, left, length=height - (merges.height[left - n] if left >= n else 0.0))
         graph.add_edge(n + t, right, length=height - (merges.height[right - n] if right >= n else 0.0))
     return graph
+
+
+def from_networkx(graph: Any) -> tuple[Merges, list[str]]:
+    """Read a directed graph from merges to their two sides.
+
+    Parameters
+    ----------
+    graph : networkx.DiGraph
+        Every node but the items has two successors and the attribute height; items may have a name. Items are taken in the
+        order of the graph's nodes.
+
+    Returns
+    -------
+    merges : Merges
+    names : list of str
+        The attribute name, or the node itself as text.
+
+    Raises
+    ------
+    InputError
+        When it is not a tree of that kind.
+    """
+    sides = {node: list(graph.successors(node)) for node in graph.nodes}
+    items = [node for node, below in sides.items() if not below]
+    wrong = [node for node, below in sides.items() if len(below) not in (0, 2)]
+    if not items or wrong or len(items) != (len(sides) + 1) / 2 or any(d > 1 for _, d in graph.in_degree()):
+        said = f"Node {wrong[0]!r} has {len(sides[wrong[0]])} successors." if wrong else "It is not one tree."
+        raise InputError(f"This graph is not a tree of merges. {said}", "Every merge has an edge to each of its two sides.")
+    root = next(node for node, d in graph.in_degree() if d == 0)
+    number = {node: i for i, node in enumerate(items)}
+    merges = _read_down(root, number, lambda node: sides[node], lambda node: graph.nodes[node].get("height"))
+    return merges, [str(graph.nodes[node].get("name", node)) for node in items]
+
+
+def from_nodes_of_scipy(root: Any) -> Merges:
+    """Read scipy's ClusterNode: items are the leaves' ids, heights their `dist`; without recursion.
+
+    Raises
+    ------
+    InputError
+        When the leaves' ids are not 0 … n - 1.
+    """
+    todo, leaves = [root], []
+    while todo:
+        node = todo.pop()
+        if node.is_leaf():
+            leaves.append(node)
+        else:
+            todo += [node.right, node.left]
+    if sorted(int(leaf.id) for leaf in leaves) != list(range(len(leaves))):
+        raise InputError(f"The {len(leaves):,} leaves are not numbered from 0 to {len(leaves) - 1:,}.",
+                         "Give the root of a whole tree, as scipy.cluster.hierarchy.to_tree returns it.")
+    number = {id(leaf): int(leaf.id) for leaf in leaves}
+    return _read_down(root, number, lambda node: [node.left, node.right], lambda node: node.dist, key=id)
+
+
+def _read_down(root: Any, number: dict[Any, int], sides: Callable[[Any], list[Any]], height: Callable[[Any], Any],
+               key: Callable[[Any], Any] = lambda node: node) -> Merges:
+    """Read a tree of objects from its root into merges, children first; `number` knows the items."""
+    n, number = len(number), dict(number)
+    inner, todo = [], [root]
+    while todo:
+        node = todo.pop()
+        if key(node) not in number:
+            inner.append(node)
+            todo += sides(node)
+    pairs: list[tuple[float, int, int, int]] = []
+    for node in reversed(inner):  # a node comes before all below it
+        value = height(node)
+        if value is None or not np.isfinite(float(value)):
+            raise InputError(f"A merge has the height {value!r}.", "Give every merge a finite height.")
+        a, b = (number[key(side)] for side in sides(node))
+        pairs.append((float(value), len(pairs), a, b))
+        number[key(node)] = n + len(pairs) - 1
+    return _in_order(n, pairs)
 
 
 def path_up(parent: Ints, node: int) -> list[int]:
