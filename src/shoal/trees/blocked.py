@@ -103,8 +103,7 @@ def peak_bytes(n: int, d: int, nnz: int | None = None) -> int:
         width = min(d, LANES * nnz // few)  # columns that the queries of a task have together, at the end of the rounds
         tables = pool.threads() * 8 * min(LANES * width, max(blocked_rows.AREA, 8 * width))
     finish = 60 * n + max(stored_bytes(few), 4 * few * few + tables)
-    most = max(making, held + finish, held + 700 * n + tables if rounds else 0)
-    return most + most // 10  # what the allocator keeps between two pieces of work
+    return max(making, held + finish, held + 700 * n + tables if rounds else 0)
 
 
 def seconds(n: int, d: int, nnz: int | None = None) -> float:
