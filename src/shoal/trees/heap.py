@@ -42,6 +42,7 @@ from shoal.runtime import pool
 from shoal.runtime.progress import Progress, Ticker
 from shoal.trees import heap_kernels as kernels
 from shoal.trees import kdtree
+from shoal.trees.equal import first_equal
 from shoal.trees.heap_kernels import NONE
 from shoal.trees.merges import Floats, Ints, Merges, canonical
 from shoal.trees.spatial import _prepare
@@ -182,8 +183,10 @@ def linkage_heap(X: NDArray[np.floating[Any]], method: str, weights: Floats | No
 def _merge_all(centre: Floats, weight: Floats, by_weight: bool, ticker: Ticker) -> _Found:
     """Merge until one cluster is left."""
     found = _Found.room(len(centre))
-    a, b = _equal_rows(centre)
-    made = len(a)
+    first = first_equal(centre)
+    b = np.flatnonzero(first != np.arange(len(centre)))
+    b = b[np.argsort(first[b], kind="stable")]
+    a, made = first[b], len(b)
     found.a[:made], found.b[:made], found.h[:made] = a, b, 0.0
     np.add.at(weight, a, weight[b])
     item = np.delete(np.arange(len(centre)), b)
@@ -220,22 +223,6 @@ def _plant(c: Clusters, alive: Ints, centre: Floats) -> tuple[Index, Clusters]:
     nodes = 2 * leaves - 1
     return (Index(tree.block, tree.low, tree.high, np.empty(nodes, np.int64), np.empty(nodes)),
             c.moved(alive[tree.order], to, leaves * cap))
-
-
-def _equal_rows(centre: Floats) -> tuple[Ints, Ints]:
-    """Pairs of a row and a later one equal to it: the first of its kind, and each of the others."""
-    by = np.argsort(centre[:, 0])
-    same = np.diff(centre[by, 0]) == 0.0
-    suspects = np.union1d(by[1:][same], by[:-1][same])
-    rows = centre[suspects]
-    by = np.lexsort(rows.T)
-    again = np.zeros(len(by), np.bool_)
-    again[1:] = (rows[by[1:]] == rows[by[:-1]]).all(axis=1)
-    suspects = suspects[by]
-    leader = suspects[np.maximum.accumulate(np.where(again, 0, np.arange(len(by))))]
-    a, b = leader[again], suspects[again]
-    order = np.lexsort((b, a))
-    return a[order], b[order]
 
 
 def _scratch(x: Index) -> tuple[Floats, Floats, Ints, Floats]:

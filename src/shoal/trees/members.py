@@ -34,6 +34,7 @@ from shoal.runtime import pool
 from shoal.runtime.progress import Progress, Ticker
 from shoal.trees import kdtree, stored
 from shoal.trees import members_kernels as kernels
+from shoal.trees.equal import first_equal
 from shoal.trees.merges import Floats, Ints, Merges
 from shoal.trees.spatial import _prepare
 from shoal.trees.stored import COMPLETE, LINEAR, _Found, _in_height_order, linkage_stored
@@ -170,29 +171,11 @@ def linkage_members(X: NDArray[np.floating[Any]], method: str, weights: Floats |
                          f"It has {', '.join(METHODS)} with {' or '.join(METRICS)}.")
     n = len(X)
     centre, power = _prepare(X)
-    centre += 0.0  # no -0.0: equal rows have equal bits
     weight = np.ones(n) if weights is None or method != "average" else np.array(weights, np.float64)
     weight = np.ldexp(weight, -math.frexp(float(weight.max()))[1])  # products of weights stay in range
     with Ticker(progress, f"{method} linkage of {n:,} items") as ticker:
         found = _Engine(centre, weight, method, metric, ticker).merge_all()
     return _in_height_order(found.a, found.b, np.ldexp(found.h, power))
-
-
-def _first_equal(rows: Floats) -> Ints:
-    """The first of the rows that are equal to each row."""
-    n, key = len(rows), np.zeros(len(rows), np.uint64)
-    for bits in rows.view(np.uint64).T:
-        key = (key ^ bits) * np.uint64(0xBF58476D1CE4E5B9)
-        key ^= key >> np.uint64(29)
-    order = np.argsort(key, kind="stable")
-    again = np.zeros(n, np.bool_)
-    suspects = np.flatnonzero(key[order[1:]] == key[order[:-1]]) + 1
-    for t0, t1 in pool.blocks(len(suspects), GROUP):
-        part = suspects[t0:t1]
-        again[part] = (rows[order[part]] == rows[order[part - 1]]).all(axis=1)
-    first = np.empty(n, np.int64)
-    first[order] = order[np.maximum.accumulate(np.where(again, 0, np.arange(n)))]
-    return first
 
 
 class _Engine:
@@ -203,7 +186,7 @@ class _Engine:
         self.method, self.metric, self.ticker = method, METRICS.index(metric), ticker
         self.largest = method == "complete"
         self.found, self.made = _Found.room(n), 0
-        first = _first_equal(rows)
+        first = first_equal(rows)
         keep = np.flatnonzero(first == np.arange(n))
         if len(keep) < n:
             gone = np.flatnonzero(first != np.arange(n))

@@ -32,6 +32,7 @@ from shoal.runtime.progress import Progress, Ticker
 from shoal.trees import kdtree
 from shoal.trees import spatial_kernels as kernels
 from shoal.trees import spatial_scan as scan
+from shoal.trees.equal import first_equal
 from shoal.trees.merges import Floats, Ints, Merges, canonical
 from shoal.trees.stored import _Found, _in_height_order
 
@@ -245,14 +246,12 @@ class _Engine:
         """Merge rows that are equal, at height zero."""
         c = self.c
         suspects = np.flatnonzero(self.near.far[:, 0] == 0.0)
-        rows = c.centre[suspects]
-        by = np.lexsort((c.item[suspects], *rows.T))
-        again = np.zeros(len(by), np.bool_)
-        again[1:] = (rows[by[1:]] == rows[by[:-1]]).all(axis=1)
+        suspects = suspects[np.argsort(c.item[suspects])]
+        first = first_equal(c.centre[suspects])
+        again = first != np.arange(len(first))
         if not again.any():
             return
-        suspects = suspects[by]
-        leader, gone = suspects[np.maximum.accumulate(np.where(again, 0, np.arange(len(by))))][again], suspects[again]
+        leader, gone = suspects[first[again]], suspects[again]
         a, b = c.item[leader], c.item[gone]
         order = np.lexsort((b, a))
         self.made = len(order)
