@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.data.carriers import Carrier, Graph, Points, Similarities
+from shoal.data.checks import row_numbers
 from shoal.data.pairs import pairs_at
 from shoal.data.rows import rows_of
 from shoal.errors import InputError, MissingExtraError, is_whole
@@ -45,6 +46,15 @@ class Assignment:
     distance: Floats
     margin: Floats
     ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, distances: Floats, ids: Sequence[str] | None) -> Assignment:
+        """Assign to the nearest cluster, of equally near ones the first; distances of shape (m, k), k at least 1."""
+        labels, rows = distances.argmin(axis=1), np.arange(len(distances))
+        nearest = distances[rows, labels]
+        others = distances.copy()
+        others[rows, labels] = np.inf
+        return cls(labels, nearest, others.min(axis=1) - nearest, row_numbers(len(rows)) if ids is None else tuple(ids))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -62,18 +62,7 @@ class TreeCut(Clusters):
     def predict(self, new: Any, *, ids: Sequence[Any] | None = None) -> Assignment:
         """Assign new items to the nearest cluster, by the linkage's own distance from an item to a cluster.
 
-        Parameters
-        ----------
-        new : array-like, shape (m, d) or (m, n)
-            New items with the features of the old ones (scaled as they were); or, where the old ones came as a matrix,
-            rows of distances or similarities to all n old items, in their order.
-        ids : sequence, optional
-            Names of the new items.
-
-        Returns
-        -------
-        Assignment
-            Labels, distances and margins. The clusters do not change.
+        As `Clusters.predict`.
 
         Notes
         -----
@@ -84,10 +73,8 @@ class TreeCut(Clusters):
         tree = self.tree
         names, found = assign.distances_of_new(tree.merges, tree.method, self.weights_or_ones, _data_for_new(tree),
                                                self.nodes, self.labels, new, ids)
-        labels = found.argmin(axis=1)
-        nearest = found[np.arange(len(found)), labels]
-        found[np.arange(len(found)), labels] = np.inf
-        return Assignment(labels, nearest, found.min(axis=1) - nearest, names)
+        return Assignment.of(found, names)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Placed:

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from shoal.clusters import Assignment, Clusters
 from shoal.data import carriers
 from shoal.data.carriers import Carrier, Points
+from shoal.data.checks import read_ids
 from shoal.data.metrics import resolve_metric
 from shoal.data.tables import is_frame, read_frame
 from shoal.errors import InputError
@@ -178,14 +179,7 @@ class Clusterer(ClusterMixin, Reader):  # type: ignore[misc]
         """
         check_is_fitted(self)
         names, distances = self._distances_to_clusters(new)
-        if ids is not None:
-            names = tuple(map(str, ids))
-        labels = distances.argmin(axis=1)
-        rows = np.arange(len(labels))
-        nearest = distances[rows, labels]
-        others = distances.copy()
-        others[rows, labels] = np.inf
-        return Assignment(labels, nearest, others.min(axis=1) - nearest, names or tuple(map(str, rows)))
+        return Assignment.of(distances, names if ids is None else read_ids(ids, len(distances)))
 
     def _distances_to_clusters(self, new: Any) -> tuple[tuple[str, ...] | None, Floats]:
         """Read new items; return their names and their distance to every cluster, shape (m, k)."""
