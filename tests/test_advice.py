@@ -73,6 +73,15 @@ def test_similarities() -> None:
     assert any("2 parts" in fact for fact in found.facts)
 
 
+def test_negative_similarities_are_told_and_the_call_works() -> None:
+    S = np.corrcoef(np.random.default_rng(8).normal(size=(12, 30)))
+    found = shoal.advise(S)
+    assert verdicts(found)["spectral"] == "with care"
+    call = next(way.call for way in found.ways if way.method == "spectral")
+    assert call == "shoal.Spectral(k, negative='clip').fit(data)"
+    shoal.Spectral(3, negative="clip").fit(shoal.similarities(S))
+
+
 def test_how_far_from_a_kernel() -> None:
     S = np.array([[1.0, 0.9, 0.0], [0.9, 1.0, 0.9], [0.0, 0.9, 1.0]])  # eigenvalues 1, 1 ± 0.9·√2
     low, high = 1 - 0.9 * np.sqrt(2), 1 + 0.9 * np.sqrt(2)

@@ -79,7 +79,7 @@ def test_models_take_new_items(names: Path) -> None:
     refused = run("assign", "names-clusters/model.shoal", "new.csv", "-k", 3)
     assert refused.exit_code == 3
     assert "holds a KMeans model" in refused.stderr
-    for command in ("cut", "describe", "export"):
+    for command in ("cut", "plot", "export"):
         assert "holds a KMeans model" in run(command, "names-clusters/model.shoal", *(
             ["--to", "newick"] if command == "export" else [])).stderr
 

@@ -105,6 +105,37 @@ def test_points_graphs_and_json(example_data: Path) -> None:
     assert "chosen by the largest gap" in done.stdout
 
 
+def test_negative_similarities_need_a_word() -> None:
+    file = matrix("songs.csv", similarities() - 0.1)
+    refused = run("cluster", file, "--kind", "similarities", "--method", "spectral", "-k", 3)
+    assert refused.exit_code == 3
+    assert "--negative" in refused.output
+    assert not Path("songs-clusters").exists()
+    done = run("cluster", file, "--kind", "similarities", "--method", "spectral", "-k", 3, "--negative", "clip")
+    assert done.exit_code == 0, done.output
+    assert "10" in done.stdout
+    refused = run("cluster", file, "--kind", "similarities", "--negative", "clip", "--out", "tree")
+    assert refused.exit_code == 2
+    assert "--method spectral" in refused.output
+
+
+def test_clusters_without_a_tree_are_described_and_exported() -> None:
+    file = write("songs.csv", ["id", "x", "y"], ([name, *row] for name, row in zip(NAMES, points().tolist(), strict=True)))
+    assert run("kmeans", file, "-k", 3, "--out", "km").exit_code == 0
+    done = run("describe", "km/model.shoal", "--top", 1)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("precision 100%, coverage 100%") == 3
+    assert run("export", "km/model.shoal", "--to", "json", "--out", "km.json").exit_code == 0
+    record = json.loads(Path("km.json").read_text(encoding="utf-8"))
+    assert [row["members"] for row in record["clusters"]] == [NAMES[:10], NAMES[10:20], NAMES[20:]]
+    for words, said in ((("describe", "km/model.shoal", "-k", 2), "are for trees"),
+                        (("export", "km/model.shoal", "--to", "newick"), "no tree"),
+                        (("plot", "km/model.shoal"), "no tree")):
+        refused = run(*words)
+        assert refused.exit_code == 3, refused.output
+        assert said in refused.output
+
+
 def test_what_it_refuses() -> None:
     file = write("songs.csv", ["id", "x", "y"], ([name, *row] for name, row in zip(NAMES, points().tolist(), strict=True)))
     for words, code, said in ((("--method", "kernel", "-k", 3), 3, "takes similarities"),

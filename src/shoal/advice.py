@@ -292,10 +292,12 @@ def _ways_of_distances(carrier: Carrier, g: Geometry) -> list[Way]:
 
 def _ways_of_similarities(carrier: Similarities | Graph, mercer: float, g: Geometry | None) -> list[Way]:
     n, stored = carrier.n, carrier.pairs.stored is not None
+    negative = carrier.pairs.extremes(carrier.ids, "similarity")[0] < 0
     entries = 2.0 * len(carrier.pairs.values) if stored else float(n) * n
     ways = [
-        Way("spectral", "shoal.Spectral(k).fit(data)", SOUND, "Made for similarities: cuts where they are few.",
-            16.0 * entries, 2e-8 * entries + 1e-5 * n),
+        Way("spectral", "shoal.Spectral(k" + (", negative='clip'" if negative else "") + ").fit(data)",
+            CARE if negative else SOUND, "Made for similarities: cuts where they are few." + (
+                " The negative ones count as 0 then." if negative else ""), 16.0 * entries, 2e-8 * entries + 1e-5 * n),
         Way("kernel k-means", "shoal.KernelKMeans(k).fit(data)", SOUND if mercer < LITTLE else CARE,
             "The similarities are the products of some points." if mercer < NOISE else
             f"The similarities are no kernel: {_percent(mercer)} of the eigenvalues are negative; it is made one, and says "

@@ -57,6 +57,8 @@ def _height(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option("-k", "--clusters", "k", type=click.IntRange(min=1), metavar="N",
               help="Cut the tree into so many clusters. Default: the cut the tree suggests, with the reason.")
 @click.option("--height", type=float, metavar="H", callback=_height, help="Cut the tree at this height instead.")
+@click.option("--negative", type=click.Choice(("error", "clip", "shift")), default="error", show_default=True,
+              help="With --method spectral: count negative similarities as 0, or subtract the least from all.")
 @click.option("--suggest", is_flag=True, help="Print what every rule for cutting says, too.")
 @click.option("--out", metavar="FOLDER", help="Where the files go. Default: NAME-clusters in the current folder.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
@@ -65,8 +67,8 @@ def _height(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option("--no-plot", "picture", flag_value="none", help="Draw no pictures, and write no report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the summary.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no summary and no progress; the files are written all the same.")
-def cluster(file: str, k: int | None, height: float | None, suggest: bool, out: str | None, force: bool, picture: str,
-            as_json: bool, quiet: bool, method: str | None, memory_limit: int | None, threads: int | None,
+def cluster(file: str, k: int | None, height: float | None, suggest: bool, negative: str, out: str | None, force: bool,
+            picture: str, as_json: bool, quiet: bool, method: str | None, memory_limit: int | None, threads: int | None,
             **reading: Any) -> None:
     """Cluster what FILE holds.
 
@@ -85,8 +87,10 @@ def cluster(file: str, k: int | None, height: float | None, suggest: bool, out: 
         from shoal.cli.models import cluster_by_model
 
         cluster_by_model(file, method, k, folder, picture, force=force, as_json=as_json, quiet=quiet, threads=threads,
-                         **reading)
+                         negative=negative, **reading)
         return
+    if negative != "error":
+        raise click.UsageError("--negative goes with --method spectral; for a tree choose a --rule.")
     names = file_names(picture)
     with staged(folder, names, force) as stage, progress_line(quiet) as line:
         line.say("reading")

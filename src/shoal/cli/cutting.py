@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shoal.clusters import Clusters
     from shoal.tree import Tree
 
-__all__ = ["check_cut", "cut_options", "default_name", "open_tree", "refuse_taken", "report_cut"]
+__all__ = ["check_cut", "clusters_in", "cut_options", "default_name", "open_tree", "refuse_taken", "report_cut"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,6 +70,24 @@ def open_tree(model: str) -> Tree:
         raise InputError(f"{model!r} holds a {type(found).__name__} model, which has no tree.",
                          "`shoal assign` puts new items into its clusters.")
     return found
+
+
+def clusters_in(model: str, k: int | None, height: float | None, rule: str | None, settings: dict[str, Any]) -> Clusters:
+    """Cut the tree in a model file, or return the clusters of a model without one."""
+    from shoal.estimators.files import load
+    from shoal.tree import Tree
+
+    found = load(model)
+    if isinstance(found, Tree):
+        return found.cut(k=k, height=height, rule=rule, **settings)
+    if k is not None or height is not None or rule is not None:
+        raise InputError(f"{model!r} holds a {type(found).__name__} model, whose clusters are what they are.",
+                         "-k, --height and --rule are for trees; leave them out.")
+    if not hasattr(found, "clusters_"):
+        raise InputError(f"{model!r} holds a {type(found).__name__} model, which has no clusters.",
+                         "Give a model that `shoal cluster` or `shoal kmeans` wrote.")
+    clusters: Clusters = found.clusters_
+    return clusters
 
 
 def report_cut(clusters: Clusters) -> None:

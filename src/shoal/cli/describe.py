@@ -1,4 +1,4 @@
-"""`shoal describe`: what sets the clusters of a saved tree apart."""
+"""`shoal describe`: what sets the clusters of a saved model apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shoal.cli.cutting import check_cut, cut_options, open_tree, report_cut
+from shoal.cli.cutting import check_cut, clusters_in, cut_options, report_cut
 from shoal.cli.reading import GroupedCommand, read_option
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the input was refused.
 """
 
 
-@click.command(cls=GroupedCommand, epilog=_EPILOG, short_help="Say what sets the clusters of a saved tree apart.")
+@click.command(cls=GroupedCommand, epilog=_EPILOG, short_help="Say what sets the clusters of a saved model apart.")
 @click.argument("model")
 @read_option("--by", metavar="FILE", help="Describe by this table of the same items, with columns of numbers and of texts. "
              "Default: the features the tree was built from.")
@@ -50,7 +50,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the input was refused.
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def describe(model: str, by: str | None, id: str | None, sheet: str | None, k: int | None, height: float | None,
              rule: str | None, settings: dict[str, Any], top: int, as_json: bool) -> None:
-    """Say which features set each cluster of the tree in MODEL apart from all other items, and a rule that picks it out.
+    """Say which features set each cluster of MODEL apart from all other items, and a rule that picks it out.
 
     Differences are in standard deviations, F is the variance between clusters over that within.
     """
@@ -60,7 +60,7 @@ def describe(model: str, by: str | None, id: str | None, sheet: str | None, k: i
     from shoal.data.files import read_table
 
     table = None if by is None else read_table(by, sheet=int(sheet) if sheet and sheet.isdecimal() else sheet, text=id)
-    clusters = open_tree(model).cut(k=k, height=height, rule=rule, **settings)
+    clusters = clusters_in(model, k, height, rule, settings)
     report_cut(clusters)
     found = clusters.features(top, of=table, id=id)
     words = clusters.keywords(top) if table is None and clusters.has_terms else ()

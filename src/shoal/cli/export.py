@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shoal.cli.cutting import check_cut, cut_options, default_name, open_tree, refuse_taken, report_cut
+from shoal.cli.cutting import check_cut, clusters_in, cut_options, default_name, open_tree, refuse_taken, report_cut
 from shoal.cli.reading import GroupedCommand
 from shoal.runtime.files import atomic_write
 
 if TYPE_CHECKING:
+    from shoal.clusters import Clusters
     from shoal.tree import Tree
-    from shoal.treecut import TreeCut
 
 __all__ = ["export"]
 
@@ -61,13 +61,16 @@ def export(model: str, form: str, k: int | None, height: float | None, rule: str
         raise click.UsageError(f"--to {form} writes the whole tree, which no cut changes: leave it out.")
     target = out or default_name(model, ENDINGS[form])
     refuse_taken(target, force)
-    tree = open_tree(model)
     if form in OF_TREE:
-        _write_tree(tree, form, target, force)
-    elif form == "html" and not chosen:
-        tree.report(target, force=force)
+        _write_tree(open_tree(model), form, target, force)
+    elif form == "html":
+        tree = open_tree(model)
+        cut = tree.cut(k=k, height=height, rule=rule, **settings) if chosen else None
+        if cut is not None:
+            report_cut(cut)
+        tree.report(target, cut, force=force)
     else:
-        clusters = tree.cut(k=k, height=height, rule=rule, **settings)
+        clusters = clusters_in(model, k, height, rule, settings)
         report_cut(clusters)
         _writer(clusters, form)(target, force=force)
     click.echo(f"Written: {target}", err=True)
@@ -85,11 +88,7 @@ def _write_tree(tree: Tree, form: str, target: str, force: bool) -> None:
         file.write(buffer.getvalue())
 
 
-def _writer(clusters: TreeCut, form: str) -> Callable[..., None]:
-    def report(path: str, force: bool) -> None:
-        clusters.tree.report(path, clusters, force=force)
-
-    writers: dict[str, Callable[..., None]] = {
-        "csv": clusters.to_csv, "json": clusters.to_json, "parquet": clusters.to_parquet, "xlsx": clusters.to_excel,
-        "html": report}
+def _writer(clusters: Clusters, form: str) -> Callable[..., None]:
+    writers: dict[str, Callable[..., None]] = {"csv": clusters.to_csv, "json": clusters.to_json,
+                                               "parquet": clusters.to_parquet, "xlsx": clusters.to_excel}
     return writers[form]

@@ -27,7 +27,7 @@ __all__ = ["WRITTEN", "cluster_by_model", "finish", "headline", "model_for", "re
 WRITTEN = ("table", "workbook", "scatter", "model")  # of what `shoal cluster` writes: the rest shows a tree
 
 
-def model_for(method: str, data: Carrier, k: int | None) -> Any:
+def model_for(method: str, data: Carrier, k: int | None, negative: str = "error") -> Any:
     """Return the estimator for some data, not fitted yet."""
     from shoal.data.carriers import Distances, Graph, Points, Similarities
 
@@ -49,11 +49,11 @@ def model_for(method: str, data: Carrier, k: int | None) -> Any:
     from shoal.estimators.spectral import Spectral
 
     affinity = "neighbors" if points else "gaussian" if isinstance(data, Distances) else "precomputed"
-    return Spectral(k, affinity=affinity, random_state=0)
+    return Spectral(k, affinity=affinity, negative=negative, random_state=0)
 
 
 def cluster_by_model(file: str, method: str, k: int | None, folder: Path, picture: str, *, force: bool, as_json: bool,
-                     quiet: bool, threads: int | None, **reading: Any) -> None:
+                     quiet: bool, threads: int | None, negative: str, **reading: Any) -> None:
     """Read, fit, write and tell."""
     from shoal.runtime import pool
 
@@ -66,7 +66,7 @@ def cluster_by_model(file: str, method: str, k: int | None, folder: Path, pictur
         if k is not None and k > data.n:
             raise InputError(f"{k:,} clusters were asked for, of {data.n:,} items.", "Ask for fewer with -k.")
         line.say("clustering")
-        model = model_for(method, data, k).fit(data)
+        model = model_for(method, data, k, negative).fit(data)
         written, left_out = write_model(model, model.clusters_, stage, names, line)
     finish(folder, names, written, left_out, as_json, quiet, lambda: summary_of(file, model, model.clusters_),
            lambda files: record_of("cluster", file, model, model.clusters_, files, time.perf_counter() - start))

@@ -15,7 +15,7 @@ _TO_OPTIONS = (
     (_KINDS + r"(?:\([^()]*\))?", r"--kind \1"),
     ("memory_limit", "--memory-limit"),
 )
-_OPTION = re.compile(r"\b(kind|drop|method|metric|scale|rule|symmetrize|missing|sheet)=('[^']*'|\"[^\"]*\")")
+_OPTION = re.compile(r"\b(kind|drop|method|metric|scale|rule|symmetrize|missing|negative|sheet)=('[^']*'|\"[^\"]*\")")
 
 
 def as_options(text: str) -> str:
