@@ -119,6 +119,19 @@ def test_negative_similarities_need_a_word() -> None:
     assert "--method spectral" in refused.output
 
 
+def test_a_followed_model_keeps_the_labels_of_the_file() -> None:
+    file = write("songs.csv", ["id", "x", "y"], ([name, *row] for name, row in zip(NAMES, points().tolist(), strict=True)))
+    more = write("more.csv", ["id", "x", "y"], [["new", 8.2, 7.9]])
+    done = run("kmeans", file, "-k", 3, "--follow", more, "--out", "km")
+    assert done.exit_code == 0, done.output
+    model = shoal.load("km/model.shoal")
+    assert model.clusters_.ids == tuple(NAMES)
+    with open("km/clusters.csv", encoding="utf-8-sig", newline="") as table:
+        found = {row["id"]: int(row["cluster"]) for row in csv.DictReader(table)}
+    assert [found[name] for name in NAMES] == model.labels_.tolist()
+    assert run("describe", "km/model.shoal", "--top", 1).stdout.count("coverage 100%") == 3
+
+
 def test_clusters_without_a_tree_are_described_and_exported() -> None:
     file = write("songs.csv", ["id", "x", "y"], ([name, *row] for name, row in zip(NAMES, points().tolist(), strict=True)))
     assert run("kmeans", file, "-k", 3, "--out", "km").exit_code == 0

@@ -303,6 +303,9 @@ class Clusters:
         if of is not None:
             columns = columns_of_table(of, self.ids, id)
         else:
+            if self.data is None:
+                raise InputError("Describing clusters needs the data that was clustered, and it is not at hand.",
+                                 "Give a table of the items (of=, or --by on the command line), or save it with the model.")
             data = self.require_data("Describing clusters")
             if not isinstance(data, Points):
                 raise InputError("A matrix of distances or similarities has no features to describe clusters by.",

@@ -107,8 +107,8 @@ def _clustered(file: str, line: Line, k: int, fixed: str | None, follow: tuple[s
         line.say(f"learning from {path}")
         model.fit_batches(path, columns=points.columns)
         drift = model.drift_
-    if follow:
-        clusters = model.clusters_of(points)
+    if follow:  # until here the model knows the labels of the last batch
+        clusters = model.relabel(points).clusters_
     return model, clusters, drift
 
 
@@ -137,9 +137,8 @@ def _fixed_centers(file: str, points: Points, k: int) -> Any:
 def _record(file: str, model: KMeans, clusters: Clusters, drift: Drift | None, files: dict[str, str | None],
             seconds: float) -> dict[str, Any]:
     """Return the object that --json prints."""
-    data: Any = clusters.data
     return record_of("kmeans", file, model, clusters, files, seconds) | {
-        "metric": model.metric, "k": model.n_clusters, "inertia": _inertia(model, data, drift),
+        "metric": model.metric, "k": model.n_clusters, "inertia": model.inertia_,
         "iterations": int(model.n_iter_), "drift": None if drift is None else str(drift).splitlines()}
 
 
@@ -150,12 +149,6 @@ def _summary(file: str, model: KMeans, clusters: Clusters, drift: Drift | None) 
     data: Any = clusters.data
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
     lines = headline(file, data)
-    inertia = _inertia(model, data, drift)
-    lines += ["", f"k-means: {model.n_clusters:,} clusters, inertia {inertia:.6g}, {model.n_iter_} iterations.", ""]
+    lines += ["", f"k-means: {model.n_clusters:,} clusters, inertia {model.inertia_:.6g}, {model.n_iter_} iterations.", ""]
     lines += cluster_table(clusters, width)
     return lines if drift is None else [*lines, "", *str(drift).splitlines()]
-
-
-def _inertia(model: KMeans, points: Points, drift: Drift | None) -> float:
-    """Of the file's items: the model's own is that of the last batch it learned from."""
-    return model.inertia_ if drift is None else -model.score(points)

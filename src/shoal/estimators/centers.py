@@ -82,6 +82,8 @@ class CenterModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clusterer):
     zero_rows: str
     cluster_centers_: NDArray[np.floating[Any]]
     labels_: NDArray[np.int32]
+    inertia_: float
+    weights_: Floats | None
 
     def predict(self, X: Any) -> NDArray[np.int32]:
         """Return the cluster of new items: the row of `cluster_centers_` that is nearest.
@@ -162,6 +164,30 @@ class CenterModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clusterer):
         return Clusters(labels=rows.spread(self._labels(rows.X), -1), ids=data.ids or row_numbers(data.n),
                         how=f"k = {len(self.cluster_centers_)}", data=data, weights=data.weights,
                         source={**data.describe(), "method": self._method}, model=self)
+
+    def relabel(self, X: Any, sample_weight: Any = None) -> Self:
+        """Take some items as the model's own: `labels_`, `inertia_` and `clusters_` are theirs; the centres stay.
+
+        Parameters
+        ----------
+        X : array-like, sparse array, frame or Points, shape (m, d)
+            Such as all items, after the model learned from batches and knows the labels of the last one only.
+        sample_weight : array-like, shape (m,), optional
+
+        Examples
+        --------
+        >>> import shoal
+        >>> model = shoal.KMeans.from_centers([[0.0], [5.0]])
+        >>> model.relabel([[4.0], [1.0]]).labels_.tolist(), model.inertia_
+        ([1, 0], 2.0)
+        """
+        check_is_fitted(self)
+        rows = self._rows(X, reset=False)
+        weights = self._read_weights(sample_weight, rows.data)
+        labels, squares = nearest(rows.X, self._code_book(rows.X), self.metric)
+        self.labels_, self.inertia_, self.weights_ = rows.spread(labels, -1), rows.summed(squares, weights), weights
+        self._keep(rows.data)
+        return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int32]:
         """Find the clusters and return the items' labels."""
